@@ -1,0 +1,11 @@
+#ifndef JIPAN_ATTRS_H
+#define JIPAN_ATTRS_H
+
+/* Compiler attributes under names that read as promises. */
+
+#define MUST_USE          __attribute__((warn_unused_result))
+#define NORETURN          __attribute__((noreturn))
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define ARRAY_LEN(a)      (sizeof(a) / sizeof((a)[0]))
+
+#endif
