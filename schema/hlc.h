@@ -4,9 +4,9 @@
 #include "schema/base/env.h"
 
 /*
- * Hybrid logical clock (Kulkarni et al. 2014): 48 bits of wall milliseconds, 16 bits of counter. For display and as the last
- * tie-break only. A remote stamp moves our clock at most HLC_DRAG_MS ahead of our own wall reading; beyond that it is kept
- * with the commit and shown, but does not drag us.
+ * Hybrid logical clock (Kulkarni et al. 2014): 48 bits of wall milliseconds, 16 bits of counter. For display and as the
+ * last tie-break only. A remote stamp moves our clock at most HLC_DRAG_MS ahead of our own wall reading; beyond that it
+ * is kept with the commit and shown, but does not drag us.
  */
 enum { HLC_DRAG_MS = 300000 };
 

@@ -1,6 +1,6 @@
 /*
- * Owns: text and key forms of ids and dots, and their total orders. Draws no randomness: ids are made by the writer of a
- * commit (sync/write.c).
+ * Owns: text and key forms of ids and dots, and their total orders. Draws no randomness: ids are made by the writer of
+ * a commit (sync/write.c).
  */
 #include "schema/id.h"
 
@@ -187,8 +187,8 @@ enum err dot_from_key(struct bytes key, struct dot *out)
     if (key.len != DOT_KEY_BYTES) {
         return ERR_FORMAT;
     }
-    *out = (struct dot){ .node = (uint32_t)get_be(key.ptr, 4),
-        .epoch = (uint32_t)get_be(key.ptr + 4, 4),
-        .seq = get_be(key.ptr + 8, 8) };
+    *out = (struct dot){
+        .node = (uint32_t)get_be(key.ptr, 4), .epoch = (uint32_t)get_be(key.ptr + 4, 4), .seq = get_be(key.ptr + 8, 8)
+    };
     return ERR_OK;
 }

@@ -7,9 +7,9 @@
 /*
  * Ids and dots.
  *
- * A record id is 16 bytes: the 10-byte id of its dossier, then a 6-byte suffix inside the dossier. That a record belongs to
- * exactly one dossier is therefore part of its name (docs/decisions/0002). Text form: 32 lower-case hex digits.
- * The main record of a dossier has the suffix 000000000000.
+ * A record id is 16 bytes: the 10-byte id of its dossier, then a 6-byte suffix inside the dossier. That a record
+ * belongs to exactly one dossier is therefore part of its name (docs/decisions/0002). Text form: 32 lower-case hex
+ * digits. The main record of a dossier has the suffix 000000000000.
  */
 enum { DOSSIER_ID_BYTES = 10, RECORD_SUFFIX_BYTES = 6, RECORD_ID_BYTES = 16, ID_TEXT_BYTES = 32 };
 
@@ -35,7 +35,8 @@ static inline struct dossier_id record_dossier(struct record_id id)
     return d;
 }
 
-struct record_id record_id_make(struct dossier_id dossier, const uint8_t suffix[RECORD_SUFFIX_BYTES]); /* NULL: main record */
+struct record_id record_id_make(
+    struct dossier_id dossier, const uint8_t suffix[RECORD_SUFFIX_BYTES]); /* NULL: main record */
 int record_id_compare(struct record_id a, struct record_id b);
 int dossier_id_compare(struct dossier_id a, struct dossier_id b);
 bool record_id_is_main(struct record_id id);

@@ -6,22 +6,22 @@
 #include "schema/id.h"
 
 /*
- * One typed field value, as it stands in a cell, a row and a comparison. The type is self-describing on the wire, so that a
- * node keeps and forwards fields it does not know yet.
+ * One typed field value, as it stands in a cell, a row and a comparison. The type is self-describing on the wire, so
+ * that a node keeps and forwards fields it does not know yet.
  */
 enum value_type {
     VALUE_NULL, /* no value, or a value taken away */
-    VALUE_INT,  /* integers, booleans, code numbers, fen, dates (yyyymmdd, yyyy 0000 = no year), instants (ms UTC) */
+    VALUE_INT, /* integers, booleans, code numbers, fen, dates (yyyymmdd, yyyy 0000 = no year), instants (ms UTC) */
     VALUE_TEXT, /* UTF-8, normalised by the validator */
-    VALUE_ID,   /* 16 bytes: another record */
-    VALUE_SET,  /* canonical set: varint-length texts, sorted by bytes, no duplicates */
+    VALUE_ID, /* 16 bytes: another record */
+    VALUE_SET, /* canonical set: varint-length texts, sorted by bytes, no duplicates */
     VALUE_TYPE_COUNT,
 };
 
 struct value {
     enum value_type type;
-    int64_t i;       /* VALUE_INT */
-    struct bytes s;  /* borrowed: TEXT bytes, ID 16 bytes, SET encoding */
+    int64_t i; /* VALUE_INT */
+    struct bytes s; /* borrowed: TEXT bytes, ID 16 bytes, SET encoding */
 };
 
 #define VALUE_NONE ((struct value){ .type = VALUE_NULL })
@@ -51,7 +51,8 @@ int value_compare(struct value a, struct value b); /* total: type, then number o
  * number is the field number; ERR_FORMAT for an unknown type or a set that is not canonical; TEXT must be valid UTF-8.
  */
 void value_put(struct buf *b, uint32_t number, struct value v);
-MUST_USE enum err value_take(struct reader *r, uint32_t *number, struct value *out); /* borrows from the reader's bytes */
+MUST_USE enum err value_take(
+    struct reader *r, uint32_t *number, struct value *out); /* borrows from the reader's bytes */
 
 MUST_USE enum err value_dup(struct arena *a, struct value v, struct value *out);
 
@@ -59,6 +60,7 @@ MUST_USE enum err value_dup(struct arena *a, struct value v, struct value *out);
 bool value_set_next(struct bytes *rest, struct bytes *element); /* walk: start with v.s */
 bool value_set_has(struct value set, struct bytes element);
 MUST_USE enum err value_set_add(struct arena *a, struct value set, struct bytes element, struct value *out);
-MUST_USE enum err value_set_union(struct arena *a, struct value x, struct value y, struct value *out); /* NULL counts as empty */
+MUST_USE enum err value_set_union(
+    struct arena *a, struct value x, struct value y, struct value *out); /* NULL counts as empty */
 
 #endif

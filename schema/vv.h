@@ -6,8 +6,8 @@
 #include "schema/id.h"
 
 /*
- * Version vector: per (node, epoch) the highest seq seen, as a sorted array of dots. It covers a dot when it holds an equal
- * or higher seq of the same (node, epoch). Used as the causal context of a part and as what a dossier has seen.
+ * Version vector: per (node, epoch) the highest seq seen, as a sorted array of dots. It covers a dot when it holds an
+ * equal or higher seq of the same (node, epoch). Used as the causal context of a part and as what a dossier has seen.
  */
 enum { VV_MAX = 4096 };
 

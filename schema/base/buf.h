@@ -32,9 +32,9 @@ void buf_put_str(struct buf *b, const char *text);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u32be(struct buf *b, uint32_t v);
 void buf_put_u64be(struct buf *b, uint64_t v);
-void buf_put_varint(struct buf *b, uint64_t v);   /* LEB128, shortest form, 1 to 10 bytes */
-void buf_put_zigzag(struct buf *b, int64_t v);    /* varint of the zigzag form */
+void buf_put_varint(struct buf *b, uint64_t v); /* LEB128, shortest form, 1 to 10 bytes */
+void buf_put_zigzag(struct buf *b, int64_t v); /* varint of the zigzag form */
 void buf_put_blob(struct buf *b, struct bytes v); /* varint length, then the bytes */
-uint8_t *buf_reserve(struct buf *b, size_t len);  /* appends len zero bytes; NULL after an error */
+uint8_t *buf_reserve(struct buf *b, size_t len); /* appends len zero bytes; NULL after an error */
 
 #endif

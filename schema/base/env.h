@@ -4,10 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Time and chance are parameters below node/: only the daemon, a command or a test reads a clock or draws randomness. */
+/* Time and chance are parameters below node/: only the daemon, a command or a test reads a clock or draws randomness.
+ */
 
 struct now {
-    int64_t wall_ms;  /* since 1970 UTC; may jump, may be years off */
+    int64_t wall_ms; /* since 1970 UTC; may jump, may be years off */
     uint64_t mono_ms; /* never goes back while the process lives */
 };
 

@@ -37,9 +37,9 @@ struct arena {
 void arena_init(struct arena *a, struct mem *mem, size_t max_bytes);
 void arena_reset(struct arena *a); /* keeps one block for reuse */
 void arena_release(struct arena *a);
-MUST_USE void *arena_alloc(struct arena *a, size_t bytes);                     /* NULL when over budget */
-MUST_USE void *arena_array(struct arena *a, size_t count, size_t each);        /* checks the product */
+MUST_USE void *arena_alloc(struct arena *a, size_t bytes); /* NULL when over budget */
+MUST_USE void *arena_array(struct arena *a, size_t count, size_t each); /* checks the product */
 MUST_USE enum err arena_dup(struct arena *a, struct bytes src, struct bytes *out); /* ERR_NOMEM */
-MUST_USE char *arena_cstr(struct arena *a, struct bytes src);                  /* NUL-terminated copy or NULL */
+MUST_USE char *arena_cstr(struct arena *a, struct bytes src); /* NUL-terminated copy or NULL */
 
 #endif
