@@ -5,26 +5,26 @@
 #include "schema/vv.h"
 
 /*
- * Merge: what a field shows, and what its conflict log holds, as a pure function of the SET of writes of that field. Order of
- * arrival, duplicates and batch size cannot matter because nothing but the set goes in. Clocks never decide whether there is a
- * conflict: x supersedes y if and only if x's causal context covers y's dot.
+ * Merge: what a field shows, and what its conflict log holds, as a pure function of the SET of writes of that field.
+ * Order of arrival, duplicates and batch size cannot matter because nothing but the set goes in. Clocks never decide
+ * whether there is a conflict: x supersedes y if and only if x's causal context covers y's dot.
  *
  * Heads are the writes that no other write of the set supersedes. One head, or heads of equal value ("agreed"): no open
  * conflict. Otherwise the rule of the field picks the winner among the heads, and the others stay as losers.
  *
- * Past conflicts: a write whose context covers two or more mutually concurrent writes of the field with different values
- * joined them; its parents (the maximal writes under its context) form a closed conflict settled by that write. Concurrent
- * joins of the same parents are listed in the same closed conflict (same id).
+ * Past conflicts: a write whose context covers two or more mutually concurrent writes of the field with different
+ * values joined them; its parents (the maximal writes under its context) form a closed conflict settled by that write.
+ * Concurrent joins of the same parents are listed in the same closed conflict (same id).
  */
 struct field_write {
     struct dot dot;
-    struct vv context;      /* what the author's node had seen of the dossier */
+    struct vv context; /* what the author's node had seen of the dossier */
     uint64_t hlc;
-    uint32_t author;        /* user number */
-    uint8_t standing;       /* the author's standing towards the dossier: 2 owner, 1 owning department or manager, 0 other */
-    bool is_decision;       /* written by `decide` */
+    uint32_t author; /* user number */
+    uint8_t standing; /* the author's standing towards the dossier: 2 owner, 1 owning department or manager, 0 other */
+    bool is_decision; /* written by `decide` */
     uint32_t purpose;
-    struct bytes reason;    /* decisions: why; may be empty */
+    struct bytes reason; /* decisions: why; may be empty */
     struct value value;
 };
 
@@ -36,16 +36,16 @@ struct conflict {
     uint8_t id[CONFLICT_ID_BYTES]; /* BLAKE2b-128 over label, group id, record id, entity, field, sorted sibling dots */
     bool is_open;
     enum conflict_grade grade;
-    size_t *siblings;              /* indexes into the write array, in dot order */
+    size_t *siblings; /* indexes into the write array, in dot order */
     size_t sibling_count;
-    size_t winner;                 /* index of the write the field showed or shows by the rule */
-    size_t *settled_by;            /* closed: indexes of the writes that settled it, in dot order */
+    size_t winner; /* index of the write the field showed or shows by the rule */
+    size_t *settled_by; /* closed: indexes of the writes that settled it, in dot order */
     size_t settled_count;
 };
 
 struct field_verdict {
-    struct value value;     /* what the field shows */
-    size_t winner;          /* index of the write that gave it (for sets: the latest by dot order among heads) */
+    struct value value; /* what the field shows */
+    size_t winner; /* index of the write that gave it (for sets: the latest by dot order among heads) */
     bool has_open_conflict;
     struct conflict *conflicts; /* open one first if any, then closed ones ordered by id; agreed joins are listed too */
     size_t conflict_count;
@@ -57,18 +57,20 @@ struct field_verdict {
  * Errors: ERR_NOMEM, ERR_LIMIT (over CONFLICT_SIBLINGS_MAX heads).
  * Source: docs/decisions/0006-conflicts-as-a-function-of-the-write-set.md
  */
-MUST_USE enum err merge_field(struct arena *a, const uint8_t group[16], struct record_id record, const struct entity_desc *d,
-    const struct field *f, const struct field_write *writes, size_t count, struct field_verdict *out);
+MUST_USE enum err merge_field(struct arena *a, const uint8_t group[16], struct record_id record,
+    const struct entity_desc *d, const struct field *f, const struct field_write *writes, size_t count,
+    struct field_verdict *out);
 
-/* The winner among heads by one rule: pure, total, independent of order. index into heads. Exposed for property tests. */
+/* The winner among heads by one rule: pure, total, independent of order. index into heads. Exposed for property tests.
+ */
 size_t merge_winner(const struct field *f, const struct field_write *heads, size_t count);
 
-/* Whether heads of different value under this rule need a person (manual, lww, owner, fixed, state pairs without rank) or settle
- * by themselves (max, min, set, event, ranked states). */
+/* Whether heads of different value under this rule need a person (manual, lww, owner, fixed, state pairs without rank)
+ * or settle by themselves (max, min, set, event, ranked states). */
 bool merge_needs_person(const struct field *f, const struct field_write *heads, size_t count);
 
-/* The fast path: a write over a field whose current value came from `current`: true when context covers it, so the register is
- * simply replaced and no other write has to be read. */
+/* The fast path: a write over a field whose current value came from `current`: true when context covers it, so the
+ * register is simply replaced and no other write has to be read. */
 static inline bool merge_replaces(const struct vv *context, struct dot current)
 {
     return vv_covers(context, current);

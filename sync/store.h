@@ -4,32 +4,31 @@
 #include "schema/catalogue.h"
 
 /*
- * What the core needs from storage. Two implementations: node/store_sqlite.c (encrypted SQLite) and tests/lib/store_mem.c;
- * tests/contract/contract_store.c holds both to the numbered clauses below.
+ * What the core needs from storage. Two implementations: node/store_sqlite.c (encrypted SQLite) and
+ * tests/lib/store_mem.c; tests/contract/contract_store.c holds both to the numbered clauses below.
  *
  *  S1  Between begin and commit every change is visible to reads through the same store, and to nothing else.
- *  S2  commit(durable) returns ERR_OK only after the transaction survives power loss; commit(!durable) survives a killed
- *      process. After rollback, or a commit that failed, nothing of the transaction is visible.
- *  S3  After ERR_IO or ERR_FULL from commit the store is poisoned: every later begin answers ERR_IO until reopened.
- *  S4  Scans visit keys in byte order, each once; a scan sees the state at its start or later, and the callback must not write.
- *  S5  Returned bytes are copies in the caller's arena.
- *  S6  Reads outside a transaction see the last committed state.
- *  S7  Rows are keyed by (entity, record id); put replaces the whole row.
- *  S8  ERR_NOT_FOUND is the only answer for a missing key; it is not a failure.
+ *  S2  commit(durable) returns ERR_OK only after the transaction survives power loss; commit(!durable) survives a
+ * killed process. After rollback, or a commit that failed, nothing of the transaction is visible. S3  After ERR_IO or
+ * ERR_FULL from commit the store is poisoned: every later begin answers ERR_IO until reopened. S4  Scans visit keys in
+ * byte order, each once; a scan sees the state at its start or later, and the callback must not write. S5  Returned
+ * bytes are copies in the caller's arena. S6  Reads outside a transaction see the last committed state. S7  Rows are
+ * keyed by (entity, record id); put replaces the whole row. S8  ERR_NOT_FOUND is the only answer for a missing key; it
+ * is not a failure.
  */
 
 /* Ordered byte-string maps. Keys up to 64 bytes; values up to 1 MiB. */
 enum store_space {
-    SPACE_META,       /* singletons by name */
-    SPACE_LOG,        /* dot key (16) -> commit bytes: the change log, the truth */
-    SPACE_MEMBER,     /* entry number (u64 be) -> membership entry bytes */
-    SPACE_HEADS,      /* node, epoch (u32 be each) -> what is settled of that origin */
-    SPACE_CONFLICT,   /* conflict id (16) -> conflict entry */
-    SPACE_CONTESTED,  /* record id (16), field (u32 be) -> conflict ids */
+    SPACE_META, /* singletons by name */
+    SPACE_LOG, /* dot key (16) -> commit bytes: the change log, the truth */
+    SPACE_MEMBER, /* entry number (u64 be) -> membership entry bytes */
+    SPACE_HEADS, /* node, epoch (u32 be each) -> what is settled of that origin */
+    SPACE_CONFLICT, /* conflict id (16) -> conflict entry */
+    SPACE_CONTESTED, /* record id (16), field (u32 be) -> conflict ids */
     SPACE_QUARANTINE, /* dot key (16), part (u32 be) -> reason, first seen */
-    SPACE_AUDIT,      /* number (u64 be) -> audit entry bytes */
-    SPACE_PEER,       /* peer address or key -> configured link; witnessed audit heads */
-    SPACE_IMPORT,     /* keyed hash of an imported row -> record id */
+    SPACE_AUDIT, /* number (u64 be) -> audit entry bytes */
+    SPACE_PEER, /* peer address or key -> configured link; witnessed audit heads */
+    SPACE_IMPORT, /* keyed hash of an imported row -> record id */
     SPACE_COUNT,
 };
 
@@ -37,37 +36,39 @@ enum store_space {
 struct dossier {
     struct dossier_id id;
     enum dossier_kind kind;
-    uint32_t station;    /* home station number in the membership log */
-    uint32_t creator;    /* user number of the creating commit's author; 0 unknown */
-    uint32_t owner;      /* user number of the open sales assignment; 0 none (then the creator counts) */
-    uint8_t secret[16];  /* the dossier secret; all zero for books; destroyed by erasure */
-    uint32_t flags;      /* DOSSIER_* */
-    struct bytes seen;   /* encoded version vector of the dots applied to this dossier (schema/vv.h) */
+    uint32_t station; /* home station number in the membership log */
+    uint32_t creator; /* user number of the creating commit's author; 0 unknown */
+    uint32_t owner; /* user number of the open sales assignment; 0 none (then the creator counts) */
+    uint8_t secret[16]; /* the dossier secret; all zero for books; destroyed by erasure */
+    uint32_t flags; /* DOSSIER_* */
+    struct bytes seen; /* encoded version vector of the dots applied to this dossier (schema/vv.h) */
 };
 
 enum dossier_flag { DOSSIER_ERASED = 1 << 0 };
 
-/* One row: values in catalogue order of its entity (count = field_count), plus version blob and unknown newer fields. */
+/* One row: values in catalogue order of its entity (count = field_count), plus version blob and unknown newer fields.
+ */
 struct row {
     struct record_id id;
     enum entity entity;
     bool is_deleted;
     struct bytes versions; /* packed per-field dots, opaque to the store (sync/versions.h) */
-    struct bytes extra;    /* tagged values of fields this build does not know, opaque */
-    struct value *values;  /* field_count entries */
+    struct bytes extra; /* tagged values of fields this build does not know, opaque */
+    struct value *values; /* field_count entries */
 };
 
 struct store_query {
     enum entity entity;
-    const struct field *field;         /* NULL: no filter on a value */
-    struct value value;                /* equal to */
-    const struct dossier_id *dossier;  /* NULL: any */
+    const struct field *field; /* NULL: no filter on a value */
+    struct value value; /* equal to */
+    const struct dossier_id *dossier; /* NULL: any */
     bool with_deleted;
 };
 
 struct store;
 
-/* Visitors return ERR_OK to go on; anything else stops the scan and becomes its result. Arguments are borrowed for the call. */
+/* Visitors return ERR_OK to go on; anything else stops the scan and becomes its result. Arguments are borrowed for the
+ * call. */
 typedef enum err (*store_kv_fn)(void *ctx, struct bytes key, struct bytes value);
 typedef enum err (*store_row_fn)(void *ctx, const struct row *row);
 typedef enum err (*store_dossier_fn)(void *ctx, const struct dossier *dossier);
@@ -98,12 +99,13 @@ struct store_ops {
     enum err (*row_put)(struct store *s, const struct row *row); /* the row's dossier must exist */
     /* is_new: the caller knows that the row does not exist (saves a lookup); wrong knowledge is ERR_EXISTS. */
     enum err (*row_insert)(struct store *s, const struct row *row);
-    /* Visits matching rows ordered by record id within a dossier; across dossiers in an order that depends on no field value.
-     * after NULL starts at the first. limit 0 = all. */
+    /* Visits matching rows ordered by record id within a dossier; across dossiers in an order that depends on no field
+     * value. after NULL starts at the first. limit 0 = all. */
     enum err (*row_find)(struct store *s, const struct store_query *q, size_t limit, store_row_fn fn, void *ctx);
     enum err (*row_count)(struct store *s, enum entity entity, uint64_t *out); /* live rows */
 
-    /* Empties every derived table (rows, touches, conflicts, contested, dossier seen/owner), keeps log, keys and the rest. */
+    /* Empties every derived table (rows, touches, conflicts, contested, dossier seen/owner), keeps log, keys and the
+     * rest. */
     enum err (*clear_derived)(struct store *s);
 };
 

@@ -7,8 +7,8 @@
 
 /*
  * What the core needs from a transport: whole messages between authenticated keys. Two implementations:
- * node/transport_ws.c (websocket over mutual TLS 1.3) and tests/lib/transport_mem.c; tests/contract/contract_transport.c
- * holds both to the numbered clauses.
+ * node/transport_ws.c (websocket over mutual TLS 1.3) and tests/lib/transport_mem.c;
+ * tests/contract/contract_transport.c holds both to the numbered clauses.
  *
  *  T1  on_open comes before any on_message of a connection, exactly one on_closed ends it; nothing comes after it.
  *  T2  Messages arrive whole, in order, each once, or the connection closes.
@@ -47,7 +47,8 @@ struct transport_ops {
         const uint8_t expect_key[TRANSPORT_KEY_BYTES], uint64_t dial_tag);
     enum err (*send)(struct transport *t, conn_id c, struct bytes message);
     size_t (*queued_bytes)(struct transport *t, conn_id c);
-    void (*close)(struct transport *t, conn_id c); /* queued messages are flushed first if the peer takes them within 2 s */
+    void (*close)(
+        struct transport *t, conn_id c); /* queued messages are flushed first if the peer takes them within 2 s */
 };
 
 struct transport {
