@@ -26,7 +26,11 @@ struct value {
 
 #define VALUE_NONE ((struct value){ .type = VALUE_NULL })
 
-enum { VALUE_MAX_BYTES = 4096 };
+enum {
+    VALUE_MAX_BYTES = 4096,         /* one text */
+    VALUE_ELEMENT_MAX_BYTES = 2048, /* one element of a set: a note of 500 characters */
+    VALUE_SET_MAX_BYTES = 65536,    /* all elements of a set together */
+};
 
 static inline struct value value_int(int64_t i)
 {
@@ -56,7 +60,8 @@ MUST_USE enum err value_take(
 
 MUST_USE enum err value_dup(struct arena *a, struct value v, struct value *out);
 
-/* Sets. value_set_add writes the union of set and one more element (1..255 bytes) into arena memory. */
+/* Sets. value_set_add writes the union of set and one more element (1..VALUE_ELEMENT_MAX_BYTES bytes;
+ * else ERR_INVALID, ERR_LIMIT; a union over VALUE_SET_MAX_BYTES is ERR_LIMIT) into arena memory. */
 bool value_set_next(struct bytes *rest, struct bytes *element); /* walk: start with v.s */
 bool value_set_has(struct value set, struct bytes element);
 MUST_USE enum err value_set_add(struct arena *a, struct value set, struct bytes element, struct value *out);
