@@ -1,0 +1,306 @@
+/*
+ * Owns: opening the core, heads of origins, books, rights of authors. Invariants: heads in memory equal SPACE_HEADS
+ * after every successful transaction; own commits continue exactly at the head of (self, epoch).
+ */
+#include "sync/core.h"
+
+#include "schema/base/check.h"
+
+#include <sodium.h>
+
+static int head_order(const struct head *h, uint32_t node, uint32_t epoch)
+{
+    if (h->node != node) {
+        return h->node < node ? -1 : 1;
+    }
+    return (h->epoch > epoch) - (h->epoch < epoch);
+}
+
+static size_t head_lower(const struct heads *heads, uint32_t node, uint32_t epoch)
+{
+    size_t lo = 0;
+    size_t hi = heads->count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (head_order(&heads->at[mid], node, epoch) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+const struct head *core_head(const struct core *c, uint32_t node, uint32_t epoch)
+{
+    size_t i = head_lower(&c->heads, node, epoch);
+    return i < c->heads.count && head_order(&c->heads.at[i], node, epoch) == 0 ? &c->heads.at[i] : NULL;
+}
+
+static enum err heads_insert(struct core *c, size_t at, const struct head *h)
+{
+    struct heads *heads = &c->heads;
+    if (heads->count == heads->capacity) {
+        size_t capacity = heads->capacity == 0 ? 16 : heads->capacity * 2;
+        struct head *grown = mem_resize(c->mem, heads->at, heads->capacity * sizeof(*grown), capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return ERR_NOMEM;
+        }
+        heads->at = grown;
+        heads->capacity = capacity;
+    }
+    memmove(heads->at + at + 1, heads->at + at, (heads->count - at) * sizeof(*heads->at));
+    heads->at[at] = *h;
+    heads->count++;
+    return ERR_OK;
+}
+
+static enum err heads_keep(struct core *c, const struct head *h)
+{
+    size_t i = head_lower(&c->heads, h->node, h->epoch);
+    if (i < c->heads.count && head_order(&c->heads.at[i], h->node, h->epoch) == 0) {
+        c->heads.at[i] = *h;
+        return ERR_OK;
+    }
+    return heads_insert(c, i, h);
+}
+
+enum err core_set_head(struct core *c, const struct head *h)
+{
+    struct buf key;
+    struct buf value;
+    buf_init(&key, c->mem, 8);
+    buf_init(&value, c->mem, 128);
+    buf_put_u32be(&key, h->node);
+    buf_put_u32be(&key, h->epoch);
+    buf_put_varint(&value, h->upto);
+    buf_put_u64be(&value, h->hlc);
+    buf_put_u8(&value, h->knows_hash ? 1 : 0);
+    buf_put(&value, h->hash, sizeof(h->hash));
+    enum err e = key.err != ERR_OK ? key.err : value.err;
+    if (e == ERR_OK) {
+        e = c->store->ops->put(c->store, SPACE_HEADS, buf_view(&key), buf_view(&value));
+    }
+    if (e == ERR_OK) {
+        e = heads_keep(c, h);
+    }
+    buf_release(&key);
+    buf_release(&value);
+    return e;
+}
+
+static enum err load_head(void *ctx, struct bytes key, struct bytes value)
+{
+    struct core *c = ctx;
+    struct head h = { 0 };
+    struct reader k = reader_of(key);
+    struct reader v = reader_of(value);
+    uint8_t knows = 0;
+    if (reader_u32be(&k, &h.node) != ERR_OK || reader_u32be(&k, &h.epoch) != ERR_OK ||
+        reader_varint(&v, &h.upto) != ERR_OK || reader_u64be(&v, &h.hlc) != ERR_OK || reader_u8(&v, &knows) != ERR_OK ||
+        reader_copy(&v, h.hash, sizeof(h.hash)) != ERR_OK) {
+        return ERR_DAMAGED;
+    }
+    h.knows_hash = knows != 0;
+    if (h.node == c->self.number && h.hlc > c->hlc) {
+        c->hlc = h.hlc;
+    }
+    return heads_keep(c, &h);
+}
+
+static enum err count_pending(void *ctx, struct bytes key, struct bytes value)
+{
+    struct core *c = ctx;
+    (void)key;
+    (void)value;
+    c->pending++;
+    return ERR_OK;
+}
+
+enum err core_reload(struct core *c, struct arena *a)
+{
+    const struct bytes all = { 0 };
+    c->heads.count = 0;
+    c->pending = 0;
+    enum err e = c->store->ops->scan(c->store, SPACE_HEADS, all, all, false, load_head, c);
+    if (e == ERR_OK) {
+        e = c->store->ops->scan(c->store, SPACE_QUARANTINE, all, all, false, count_pending, c);
+    }
+    if (e == ERR_OK) {
+        e = audit_reload(&c->audit, a);
+    }
+    return e;
+}
+
+enum err core_open(struct core *c, struct arena *a, const uint8_t pseudonym_key[KEY_BYTES])
+{
+    enum err e = audit_open(&c->audit, c->store, members_group_id(c->members), pseudonym_key, a);
+    return e == ERR_OK ? core_reload(c, a) : e;
+}
+
+void core_close(struct core *c)
+{
+    mem_free(c->mem, c->heads.at, c->heads.capacity * sizeof(*c->heads.at));
+    c->heads = (struct heads){ 0 };
+    sodium_memzero(&c->self, sizeof(c->self));
+    sodium_memzero(c->authority_secret, sizeof(c->authority_secret));
+}
+
+static struct dossier_id book_id(const struct core *c, enum dossier_kind kind, uint32_t number)
+{
+    uint8_t full[16];
+    const uint8_t what[5] = { (uint8_t)kind, (uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
+        (uint8_t)number };
+    const struct bytes pieces[2] = { bytes_of(members_group_id(c->members), GROUP_ID_BYTES), BYTES_OF(what) };
+    struct dossier_id d;
+    seal_hash(full, sizeof(full), "jipan/book-id/v1", NULL, pieces, 2);
+    memcpy(d.b, full, sizeof(d.b));
+    return d;
+}
+
+struct dossier_id core_station_book(const struct core *c, uint32_t station)
+{
+    return book_id(c, DOSSIER_STATION_BOOK, station);
+}
+
+struct dossier_id core_group_book(const struct core *c)
+{
+    return book_id(c, DOSSIER_GROUP_BOOK, 0);
+}
+
+enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uint64_t upto)
+{
+    const struct head *have = core_head(c, node, epoch);
+    if (have != NULL && have->upto >= upto) {
+        return ERR_OK;
+    }
+    const struct head h = { .node = node, .epoch = epoch, .upto = upto, .hlc = have == NULL ? 0 : have->hlc };
+    return core_set_head(c, &h);
+}
+
+enum err core_secrets_of(struct core *c, struct arena *a, const struct commit_view *v, struct buf *out)
+{
+    struct body_cursor cursor = commit_groups(v);
+    struct group_item g;
+    enum err e = ERR_OK;
+    while ((e = commit_next_group(&cursor, &g)) == ERR_OK) {
+        if (g.is_withheld || !g.is_new) {
+            continue;
+        }
+        struct dossier d = { 0 };
+        e = c->store->ops->dossier_get(c->store, seal_new_dossier(v->header.salt, g.index), a, &d);
+        if (e != ERR_OK) {
+            return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
+        }
+        buf_put(out, d.secret, sizeof(d.secret));
+    }
+    return e == ERR_NOT_FOUND ? out->err : e;
+}
+
+enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
+    const struct part_item *p, const struct dossier *d, struct bytes *out)
+{
+    if (p->class_ >= CLASS_COUNT || class_key(p->class_) != p->class_) {
+        return ERR_UNKNOWN_KIND;
+    }
+    const struct class_keys *keys = members_keys(c->members, g->station, p->key_epoch);
+    if (keys == NULL) {
+        return ERR_NO_KEY;
+    }
+    const struct part_place place = { .group_id = members_group_id(c->members),
+        .header = &v->header,
+        .group_index = g->index,
+        .part_index = p->index,
+        .class_ = p->class_,
+        .key_epoch = p->key_epoch,
+        .kind = g->kind,
+        .station = g->station,
+        .dossier = d->id };
+    return seal_open_part(&place, keys->key[p->class_], d->secret, p->sealed, a, out);
+}
+
+static unsigned memo_slot(enum action action)
+{
+    switch (action) {
+    case ACTION_CREATE:
+        return 0;
+    case ACTION_DECIDE:
+        return 2;
+    case ACTION_READ:
+    case ACTION_SEARCH:
+    case ACTION_EXPORT:
+    case ACTION_UPDATE:
+    case ACTION_DELETE:
+        break;
+    }
+    return 1;
+}
+
+bool core_may_write(struct core *c, const struct member_user *author, uint32_t scope, const struct entity_desc *d,
+    const struct field *f, enum action action)
+{
+    struct rights_memo *memo = &c->memo;
+    if (memo->roles != author->roles || memo->scope != scope) {
+        *memo = (struct rights_memo){ .roles = author->roles, .scope = scope };
+    }
+    if (f == NULL || action == ACTION_DELETE) {
+        return access_write_allowed(author->roles, scope, d, f, action).view == VIEW_CLEAR;
+    }
+    check(f->number <= VERSIONS_FIELD_MAX && (unsigned)d->entity <= ENTITY_MAX);
+    uint64_t bit = 1ULL << f->number;
+    uint64_t *known = &memo->known[d->entity][memo_slot(action)];
+    uint64_t *allowed = &memo->allowed[d->entity][memo_slot(action)];
+    if ((*known & bit) == 0) {
+        *known |= bit;
+        if (access_write_allowed(author->roles, scope, d, f, action).view == VIEW_CLEAR) {
+            *allowed |= bit;
+        }
+    }
+    return (*allowed & bit) != 0;
+}
+
+enum err core_judge_author(struct core *c, const struct commit_header *h, const struct group_item *g,
+    const struct part_head *head, const struct member_user **author, uint32_t *scope)
+{
+    const struct member_user *user = members_user_as_of(c->members, head->author, h->member_number);
+    const struct member_node *node = members_node(c->members, h->dot.node);
+    if (user == NULL || !user->is_active || node == NULL) {
+        return ERR_DENIED;
+    }
+    bool is_book = g->kind == DOSSIER_STATION_BOOK || g->kind == DOSSIER_GROUP_BOOK;
+    if (node->kind == NODE_RELAY || node->kind == NODE_AUDITOR ||
+        (node->kind == NODE_LAPTOP && node->owner != user->number)) {
+        return ERR_DENIED;
+    }
+    if (!is_book && !members_node_in_scope(node, g->station)) {
+        return ERR_DENIED;
+    }
+    *scope = SCOPE_GROUP;
+    if (user->station == g->station) {
+        *scope |= SCOPE_STATION;
+    }
+    if (g->is_new) {
+        *scope |= SCOPE_SELF | SCOPE_OWN;
+    }
+    if (head->standing >= 2) {
+        *scope |= SCOPE_OWN;
+    }
+    *author = user;
+    return ERR_OK;
+}
+
+struct record_id core_resolve_ref(
+    const struct commit_view *v, uint32_t group_index, struct dossier_id dossier, const struct record_ref *ref)
+{
+    uint8_t suffix[RECORD_SUFFIX_BYTES];
+    switch (ref->kind) {
+    case REF_SUFFIX:
+        return record_id_make(dossier, ref->suffix);
+    case REF_NEW:
+        seal_new_suffix(v->header.salt, group_index, ref->ordinal, suffix);
+        return record_id_make(dossier, suffix);
+    case REF_MAIN:
+        break;
+    }
+    return record_id_make(dossier, NULL);
+}

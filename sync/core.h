@@ -1,0 +1,190 @@
+#ifndef JIPAN_CORE_H
+#define JIPAN_CORE_H
+
+#include "schema/hlc.h"
+#include "sync/audit.h"
+#include "sync/members.h"
+#include "sync/merge.h"
+#include "sync/store.h"
+#include "sync/versions.h"
+
+/*
+ * The core of one node: the change log and everything derived from it. Deterministic: time comes in with each call,
+ * chance from rng, storage through store.h. Nothing here sends or acknowledges: callers do, after the transaction has
+ * committed.
+ */
+enum { CORE_ARENA_BYTES = 64 << 20, PROLOGUE_LABEL_BYTES = 8 };
+
+/* What is settled of one origin: every seq up to `upto` is held or was withheld for us. */
+struct head {
+    uint32_t node;
+    uint32_t epoch;
+    uint64_t upto;
+    uint64_t hlc; /* of the last held commit */
+    bool knows_hash; /* false when the last settled commit was withheld */
+    uint8_t hash[COMMIT_HASH_BYTES];
+};
+
+struct heads {
+    struct head *at; /* sorted by (node, epoch) */
+    size_t count;
+    size_t capacity;
+};
+
+/* Decisions of access_write_allowed for one (roles, scope), remembered because a bulk import asks the same question 24
+ * times a row. */
+struct rights_memo {
+    uint32_t roles;
+    uint32_t scope;
+    uint64_t known[ENTITY_MAX + 1][3];
+    uint64_t allowed[ENTITY_MAX + 1][3];
+};
+
+struct core {
+    struct store *store;
+    struct mem *mem;
+    struct rng *rng;
+    struct members *members;
+    struct node_secrets self;
+    uint8_t authority_secret[SIGN_SECRET_BYTES]; /* zero unless this node holds the authority */
+    bool is_authority;
+    uint32_t epoch;
+    uint64_t hlc;
+    struct heads heads;
+    struct audit audit;
+    uint64_t pending; /* parts waiting in quarantine for their dossier or key */
+    struct rights_memo memo;
+    bool
+        is_writing; /* the commit being applied is made here and now: a refusal is the caller's error, not quarantine */
+};
+
+/* self and authority secrets must be set by the caller before core_open reads the rest from the store. */
+MUST_USE enum err core_open(struct core *c, struct arena *a, const uint8_t pseudonym_key[KEY_BYTES]);
+void core_close(struct core *c);
+/* After a rollback: forget what memory knows beyond the store. */
+MUST_USE enum err core_reload(struct core *c, struct arena *a);
+
+const struct head *core_head(const struct core *c, uint32_t node, uint32_t epoch); /* NULL: nothing of it */
+
+/* --- writing here
+ * ------------------------------------------------------------------------------------------------------- */
+
+struct write_field {
+    const struct field *field;
+    struct value value;
+    bool is_decision;
+    uint8_t conflict[CONFLICT_ID_BYTES];
+    struct bytes reason;
+};
+
+struct write_record {
+    const struct entity_desc *desc;
+    bool is_new;
+    bool is_delete;
+    struct record_id id; /* existing record, or filled in for a new one */
+    const struct write_field *fields;
+    size_t field_count;
+};
+
+struct write_group {
+    bool is_new; /* a new dossier; id is filled in */
+    enum dossier_kind kind;
+    uint32_t station; /* new: home station number */
+    struct dossier_id id;
+    struct write_record *records;
+    size_t record_count;
+};
+
+struct write_request {
+    uint32_t author;
+    enum purpose purpose;
+    struct write_group *groups;
+    size_t group_count;
+};
+
+/**
+ * core_write: one commit with everything in the request, signed, sealed, appended to the log and applied, inside the
+ * caller's transaction. Fills in new ids. Values must have passed field_parse/catalogue_complete; rights must have been
+ * asked. Fields that would not change anything are left out; if nothing is left, *dot is zero and nothing is written.
+ * Errors: ERR_NOT_FOUND dossier or record; ERR_NO_KEY this node may not write for that station; ERR_INVALID a change to
+ * a fixed field or an event; store errors (then the caller rolls back and calls core_reload).
+ */
+MUST_USE enum err core_write(
+    struct core *c, struct arena *a, struct now now, struct write_request *req, struct dot *dot, struct why *why);
+
+/* The dossier of a book; created on first use. */
+struct dossier_id core_station_book(const struct core *c, uint32_t station);
+struct dossier_id core_group_book(const struct core *c);
+
+/* --- commits from elsewhere
+ * --------------------------------------------------------------------------------------------- */
+
+/**
+ * core_ingest: verify one commit and apply what may be applied, inside the caller's transaction.
+ * secrets: 16 bytes for each present group that creates a dossier, in order.
+ * Errors: ERR_EXISTS already settled (nothing to do); ERR_GAP an earlier one of its origin, or its membership head, is
+ * missing; ERR_UNKNOWN_PEER, ERR_REVOKED, ERR_SIGNATURE, ERR_FORMAT, ERR_VERSION: the commit is refused as a whole,
+ * nothing written; store errors. Parts that cannot be applied (no key, no dossier, no right) are kept and listed in
+ * quarantine, ERR_OK.
+ */
+MUST_USE enum err core_ingest(
+    struct core *c, struct arena *a, struct now now, struct bytes commit, struct bytes secrets);
+
+/* A peer says that commits of an origin up to `upto` exist and are not for us. Moves the head. */
+MUST_USE enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uint64_t upto);
+
+/* The secrets of the groups present in a commit that create dossiers, in order: what travels beside it. */
+MUST_USE enum err core_secrets_of(struct core *c, struct arena *a, const struct commit_view *v, struct buf *out);
+
+/* --- membership
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* Folds and stores one membership entry inside the caller's transaction; retries parts that waited for keys. */
+MUST_USE enum err core_add_member_entry(struct core *c, struct arena *a, struct now now, struct bytes entry);
+
+/* --- asking
+ * ------------------------------------------------------------------------------------------------------------- */
+
+/* Every write of one record (field NULL: all fields) found in the log, oldest dot first; only parts this node can open.
+ */
+struct history_item {
+    const struct field *field; /* NULL: deletion mark */
+    struct field_write write;
+};
+typedef enum err (*history_fn)(void *ctx, const struct history_item *item);
+MUST_USE enum err core_history(struct core *c, struct arena *a, const struct entity_desc *d, struct record_id id,
+    const struct field *field, history_fn fn, void *ctx);
+
+/* Sum of keyed hashes of every row, dossier and open conflict: order-free, equal on nodes that hold the same. */
+MUST_USE enum err core_statehash(struct core *c, struct arena *a, uint8_t out[32]);
+
+/* Rebuilds every derived table from the log inside the caller's transaction. */
+MUST_USE enum err core_rebuild(struct core *c, struct arena *a, struct now now);
+
+/* Recomputes signatures, digests and chain of the whole log, and audit. *bad names the first bad commit. ERR_DAMAGED.
+ */
+MUST_USE enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad);
+
+/* --- inside the core (used by write.c, ingest.c, contest.c)
+ * ---------------------------------------------------------------- */
+
+MUST_USE enum err core_set_head(struct core *c, const struct head *h);
+/* Appends and applies a commit that was built and signed here. */
+MUST_USE enum err core_take_own(struct core *c, struct arena *a, const struct commit_view *v,
+    const uint8_t hash[COMMIT_HASH_BYTES], struct bytes secrets);
+/* Opens a part; ERR_NO_KEY, ERR_SEAL. */
+MUST_USE enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v,
+    const struct group_item *g, const struct part_item *p, const struct dossier *d, struct bytes *out);
+bool core_may_write(struct core *c, const struct member_user *author, uint32_t scope, const struct entity_desc *d,
+    const struct field *f, enum action action);
+struct record_id core_resolve_ref(
+    const struct commit_view *v, uint32_t group_index, struct dossier_id dossier, const struct record_ref *ref);
+/* Recomputes one contested field from the log and replaces its conflict entries; *row holds the result. */
+MUST_USE enum err core_contest(struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f,
+    struct row *row, struct versions *versions);
+/* Facts of the author about a part, judged as of the author's membership head. ERR_DENIED when the author may not write
+ * here. */
+MUST_USE enum err core_judge_author(struct core *c, const struct commit_header *h, const struct group_item *g,
+    const struct part_head *head, const struct member_user **author, uint32_t *scope);
+
+#endif

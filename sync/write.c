@@ -1,0 +1,416 @@
+/*
+ * Owns: making a commit from what a person asked to write. Invariants: one request is one commit; the context of every
+ * part is exactly what the dossier has seen; what would change nothing is not written; ids of new records come from the
+ * salt of the commit. Rights and validation were settled by the caller; the same checks run again when the commit is
+ * applied.
+ */
+#include "sync/core.h"
+
+#include "schema/base/check.h"
+
+#include <sodium.h>
+
+/* One record reduced to the cells that will be written. */
+struct draft_record {
+    struct write_record *from;
+    struct write_field *fields;
+    size_t field_count;
+    struct record_ref ref;
+};
+
+struct draft_group {
+    struct write_group *from;
+    struct dossier dossier;
+    struct vv context;
+    uint8_t standing;
+    struct draft_record *records;
+    size_t record_count;
+    uint32_t new_records;
+};
+
+struct drafting {
+    struct core *c;
+    struct arena *a;
+    struct write_request *req;
+    const struct member_user *author;
+    struct draft_group *groups;
+    size_t group_count;
+    struct why *why;
+};
+
+static bool same_group_field(const struct field *f)
+{
+    return (f->flags & FIELD_GROUP) != 0;
+}
+
+static bool has_field(const struct write_field *fields, size_t count, const struct field *f)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (fields[i].field == f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether this field of an existing row needs a cell; refuses what its rule forbids. */
+static enum err field_needed(struct drafting *dr, const struct draft_record *rec, const struct row *row,
+    const struct versions *versions, const struct write_field *wf, bool *needed)
+{
+    const struct field *f = wf->field;
+    struct value current = row->values[catalogue_field_index(rec->from->desc, f)];
+    bool is_contested = (versions->contested >> f->number & 1) != 0;
+    *needed = wf->is_decision || is_contested || !value_equal(current, wf->value);
+    if (*needed && f->merge == MERGE_SET && !wf->is_decision) {
+        struct value sum = VALUE_NONE;
+        enum err e = value_set_union(dr->a, current, wf->value, &sum);
+        *needed = e == ERR_OK && !value_equal(sum, current);
+        return e;
+    }
+    bool is_written = versions->at[f->number].node != 0 && current.type != VALUE_NULL;
+    if (*needed && !wf->is_decision && is_written && (f->merge == MERGE_FIXED || rec->from->desc->is_event)) {
+        return why_setf(dr->why, ERR_INVALID, "“%s”写定后不能改；需要更正时请新建一条记录",
+            "'%s' is written once; to correct it create a new record", f->zh);
+    }
+    return ERR_OK;
+}
+
+/* Adds the other fields of a conflict group with their present values, so that a whole address wins or loses together.
+ */
+static enum err add_group_fields(
+    struct drafting *dr, struct draft_record *rec, const struct row *row, struct write_field *fields, size_t *count)
+{
+    const struct entity_desc *d = rec->from->desc;
+    bool any = false;
+    for (size_t i = 0; i < *count; i++) {
+        any = any || same_group_field(fields[i].field);
+    }
+    for (size_t i = 0; any && i < d->field_count; i++) {
+        const struct field *f = &d->fields[i];
+        if (same_group_field(f) && !has_field(fields, *count, f)) {
+            fields[(*count)++] = (struct write_field){ .field = f, .value = row == NULL ? VALUE_NONE : row->values[i] };
+        }
+    }
+    (void)dr;
+    return ERR_OK;
+}
+
+static enum err draft_existing(struct drafting *dr, struct draft_group *g, struct draft_record *rec)
+{
+    struct row row = { 0 };
+    struct versions versions;
+    enum err e = dr->c->store->ops->row_get(dr->c->store, rec->from->desc->entity, rec->from->id, dr->a, &row);
+    if (e == ERR_OK) {
+        e = versions_take(row.versions, &versions);
+    }
+    for (size_t i = 0; e == ERR_OK && i < rec->from->field_count; i++) {
+        bool needed = false;
+        e = field_needed(dr, rec, &row, &versions, &rec->from->fields[i], &needed);
+        if (e == ERR_OK && needed) {
+            rec->fields[rec->field_count++] = rec->from->fields[i];
+        }
+    }
+    if (e == ERR_OK) {
+        e = add_group_fields(dr, rec, &row, rec->fields, &rec->field_count);
+    }
+    if (record_id_is_main(rec->from->id)) {
+        rec->ref.kind = REF_MAIN;
+    } else {
+        rec->ref.kind = REF_SUFFIX;
+        memcpy(rec->ref.suffix, rec->from->id.b + DOSSIER_ID_BYTES, RECORD_SUFFIX_BYTES);
+    }
+    (void)g;
+    return e;
+}
+
+static enum err draft_record(struct drafting *dr, struct draft_group *g, struct write_record *from)
+{
+    struct draft_record *rec = &g->records[g->record_count];
+    *rec = (struct draft_record){ .from = from };
+    rec->fields = arena_array(dr->a, from->desc->field_count + from->field_count + 1, sizeof(*rec->fields));
+    if (rec->fields == NULL) {
+        return ERR_NOMEM;
+    }
+    if (!from->is_new) {
+        enum err e = draft_existing(dr, g, rec);
+        if (e == ERR_OK && (rec->field_count > 0 || from->is_delete)) {
+            g->record_count++;
+        }
+        return e;
+    }
+    for (size_t i = 0; i < from->field_count; i++) {
+        if (from->fields[i].value.type != VALUE_NULL) {
+            rec->fields[rec->field_count++] = from->fields[i];
+        }
+    }
+    bool is_main = from->desc->home == HOME_MAIN_CUSTOMER || from->desc->home == HOME_MAIN_VEHICLE;
+    rec->ref.kind = is_main ? REF_MAIN : REF_NEW;
+    if (!is_main) {
+        rec->ref.ordinal = g->new_records++;
+    }
+    g->record_count++;
+    return ERR_OK;
+}
+
+static enum err load_dossier(struct drafting *dr, struct draft_group *g)
+{
+    struct core *c = dr->c;
+    enum err e = c->store->ops->dossier_get(c->store, g->from->id, dr->a, &g->dossier);
+    if (e == ERR_NOT_FOUND && (g->from->kind == DOSSIER_STATION_BOOK || g->from->kind == DOSSIER_GROUP_BOOK)) {
+        g->dossier = (struct dossier){ .id = g->from->id, .kind = g->from->kind, .station = g->from->station };
+        return ERR_OK;
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    struct reader r = reader_of(g->dossier.seen);
+    e = g->dossier.seen.len == 0 ? ERR_OK : vv_take(&r, dr->a, &g->context);
+    uint32_t owner = g->dossier.owner != 0 ? g->dossier.owner : g->dossier.creator;
+    uint32_t managers = role_bit(ROLE_SM) | role_bit(ROLE_GM);
+    if (owner == dr->author->number) {
+        g->standing = 2;
+    } else if ((dr->author->roles & managers) != 0 && dr->author->station == g->dossier.station) {
+        g->standing = 1;
+    }
+    return e;
+}
+
+static enum err draft_group(struct drafting *dr, struct write_group *from)
+{
+    struct draft_group *g = &dr->groups[dr->group_count];
+    *g = (struct draft_group){ .from = from };
+    g->records = arena_array(dr->a, from->record_count, sizeof(*g->records));
+    if (g->records == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err e = ERR_OK;
+    if (from->is_new) {
+        g->dossier = (struct dossier){ .kind = from->kind, .station = from->station, .creator = dr->author->number };
+        g->standing = 2;
+        rng_fill(dr->c->rng, g->dossier.secret, sizeof(g->dossier.secret));
+    } else {
+        e = load_dossier(dr, g);
+    }
+    for (size_t i = 0; e == ERR_OK && i < from->record_count; i++) {
+        e = draft_record(dr, g, &from->records[i]);
+    }
+    if (e == ERR_OK && g->record_count > 0) {
+        dr->group_count++;
+    }
+    return e;
+}
+
+/* --- emission
+ * ------------------------------------------------------------------------------------------------------------- */
+
+struct emitting {
+    struct drafting *dr;
+    struct commit_header *header;
+    const struct class_keys *keys;
+    struct buf *out;
+    struct buf *plain;
+    uint32_t group_index;
+};
+
+static uint32_t cells_of(const struct draft_record *rec, enum class_ class_)
+{
+    uint32_t n = rec->from->is_delete && class_ == CLASS_BUSINESS ? 1 : 0;
+    for (size_t i = 0; i < rec->field_count; i++) {
+        n += class_key(rec->fields[i].field->class_) == class_ ? 1 : 0;
+    }
+    return n;
+}
+
+static void put_record(struct emitting *em, const struct draft_record *rec, enum class_ class_, uint32_t cell_count)
+{
+    const struct part_record head = {
+        .entity = (uint32_t)rec->from->desc->entity, .ref = rec->ref, .cell_count = cell_count
+    };
+    part_put_record(em->plain, &head);
+    if (rec->from->is_delete && class_ == CLASS_BUSINESS) {
+        part_put_cell(em->plain, &(struct part_cell){ .number = 0, .value = value_int(1) });
+    }
+    for (size_t i = 0; i < rec->field_count; i++) {
+        const struct write_field *wf = &rec->fields[i];
+        if (class_key(wf->field->class_) == class_) {
+            const struct part_cell cell = { .number = wf->field->number,
+                .value = wf->value,
+                .is_decision = wf->is_decision,
+                .conflict = wf->conflict,
+                .reason = wf->reason };
+            part_put_cell(em->plain, &cell);
+        }
+    }
+}
+
+static void put_part(struct emitting *em, const struct draft_group *g, enum class_ class_, uint32_t part_index)
+{
+    struct part_head head = { .context = g->context,
+        .author = em->dr->author->number,
+        .standing = g->standing,
+        .purpose = em->dr->req->purpose };
+    for (size_t i = 0; i < g->record_count; i++) {
+        head.record_count += cells_of(&g->records[i], class_) > 0 ? 1 : 0;
+    }
+    buf_clear(em->plain);
+    part_put_head(em->plain, &head);
+    for (size_t i = 0; i < g->record_count; i++) {
+        uint32_t cells = cells_of(&g->records[i], class_);
+        if (cells > 0) {
+            put_record(em, &g->records[i], class_, cells);
+        }
+    }
+    if (em->plain->err != ERR_OK) {
+        em->out->err = em->plain->err;
+        return;
+    }
+    const struct part_place place = { .group_id = members_group_id(em->dr->c->members),
+        .header = em->header,
+        .group_index = em->group_index,
+        .part_index = part_index,
+        .class_ = class_,
+        .key_epoch = em->keys->epoch,
+        .kind = g->dossier.kind,
+        .station = g->dossier.station,
+        .dossier = g->dossier.id };
+    commit_put_part_head(em->out, class_, em->keys->epoch, em->plain->len + PART_TAG_BYTES);
+    seal_part(em->out, &place, em->keys->key[class_], g->dossier.secret, buf_view(em->plain));
+}
+
+static enum err put_group(struct emitting *em, struct draft_group *g)
+{
+    uint32_t parts = 0;
+    uint32_t classes = 0;
+    em->keys = members_current_keys(em->dr->c->members, g->dossier.station);
+    if (em->keys == NULL) {
+        return why_set(em->dr->why, ERR_NO_KEY, "本节点没有该网点的密钥，不能为它写入",
+            "this node holds no key of that station and cannot write for it");
+    }
+    if (g->from->is_new) {
+        g->dossier.id = seal_new_dossier(em->header->salt, em->group_index);
+        g->from->id = g->dossier.id;
+    }
+    for (size_t i = 0; i < g->record_count; i++) {
+        struct write_record *from = g->records[i].from;
+        if (from->is_new) {
+            const struct commit_view v = { .header = *em->header };
+            from->id = core_resolve_ref(&v, em->group_index, g->dossier.id, &g->records[i].ref);
+        }
+    }
+    for (unsigned class_ = 0; class_ < CLASS_COUNT; class_++) {
+        for (size_t i = 0; i < g->record_count; i++) {
+            classes |= cells_of(&g->records[i], (enum class_)class_) > 0 ? 1U << class_ : 0;
+        }
+    }
+    commit_put_group_head(em->out, g->from->is_new, g->dossier.kind, g->dossier.station, g->dossier.id);
+    buf_put_varint(em->out, (uint64_t)__builtin_popcount(classes));
+    for (unsigned class_ = 0; class_ < CLASS_COUNT; class_++) {
+        if ((classes >> class_ & 1) != 0) {
+            put_part(em, g, (enum class_)class_, parts++);
+        }
+    }
+    return em->out->err;
+}
+
+static enum err make_header(struct drafting *dr, struct now now, struct commit_header *h)
+{
+    struct core *c = dr->c;
+    const struct head *own = core_head(c, c->self.number, c->epoch);
+    uint8_t hash[32];
+    *h = (struct commit_header){
+        .dot = { .node = c->self.number, .epoch = c->epoch, .seq = own == NULL ? 1 : own->upto + 1 }
+    };
+    h->hlc = hlc_tick(c->hlc, now);
+    h->member_number = members_head(c->members, hash);
+    if (!members_hash16_at(c->members, h->member_number, h->member_hash)) {
+        return ERR_BUG;
+    }
+    if (own != NULL) {
+        memcpy(h->prev, own->hash, sizeof(h->prev));
+    }
+    rng_fill(c->rng, h->salt, sizeof(h->salt));
+    h->group_count = (uint32_t)dr->group_count;
+    return ERR_OK;
+}
+
+/* Header, signature place, body; then root and signature over the finished bytes. */
+static enum err emit(struct drafting *dr, struct now now, struct buf *out, struct buf *secrets,
+    uint8_t hash[COMMIT_HASH_BYTES], struct commit_view *v)
+{
+    struct commit_header header;
+    struct buf plain;
+    uint8_t root[COMMIT_HASH_BYTES];
+    enum err e = make_header(dr, now, &header);
+    if (e != ERR_OK) {
+        return e;
+    }
+    buf_init(&plain, dr->c->mem, PART_MAX_BYTES);
+    struct emitting em = { .dr = dr, .header = &header, .out = out, .plain = &plain };
+    commit_header_put(out, &header);
+    size_t header_len = out->len;
+    (void)buf_reserve(out, COMMIT_SIGNATURE_BYTES);
+    for (size_t i = 0; e == ERR_OK && i < dr->group_count; i++) {
+        em.group_index = (uint32_t)i;
+        e = put_group(&em, &dr->groups[i]);
+        if (dr->groups[i].from->is_new) {
+            buf_put(secrets, dr->groups[i].dossier.secret, SECRET_BYTES);
+        }
+    }
+    if (e == ERR_OK) {
+        e = secrets->err;
+    }
+    if (e == ERR_OK) {
+        e = commit_parse(buf_view(out), v);
+    }
+    if (e == ERR_OK) {
+        e = seal_root(v, dr->a, root);
+    }
+    if (e == ERR_OK) {
+        seal_sign_commit(
+            members_group_id(dr->c->members), v->header_bytes, root, dr->c->self.sign_secret, out->ptr + header_len);
+        seal_commit_hash(members_group_id(dr->c->members), v->header_bytes, root, hash);
+    }
+    sodium_memzero(plain.ptr, plain.ptr == NULL ? 0 : plain.capacity);
+    buf_release(&plain);
+    return e;
+}
+
+enum err core_write(
+    struct core *c, struct arena *a, struct now now, struct write_request *req, struct dot *dot, struct why *why)
+{
+    struct drafting dr = { .c = c, .a = a, .req = req, .author = members_user(c->members, req->author), .why = why };
+    struct buf out;
+    struct buf secrets;
+    struct commit_view v;
+    uint8_t hash[COMMIT_HASH_BYTES];
+    check(req->group_count > 0 && req->group_count <= COMMIT_GROUPS_MAX);
+    if (dr.author == NULL) {
+        return why_set(why, ERR_DENIED, "没有这个员工", "no such user");
+    }
+    buf_init(&out, c->mem, COMMIT_MAX_BYTES);
+    buf_init(&secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
+    dr.groups = arena_array(a, req->group_count, sizeof(*dr.groups));
+    enum err e = dr.groups == NULL ? ERR_NOMEM : ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < req->group_count; i++) {
+        e = draft_group(&dr, &req->groups[i]);
+    }
+    if (e == ERR_OK && dr.group_count == 0) {
+        *dot = (struct dot){ 0 };
+        goto out;
+    }
+    if (e == ERR_OK) {
+        e = emit(&dr, now, &out, &secrets, hash, &v);
+    }
+    if (e == ERR_OK) {
+        c->hlc = v.header.hlc;
+        e = core_take_own(c, a, &v, hash, buf_view(&secrets));
+    }
+    if (e == ERR_OK) {
+        *dot = v.header.dot;
+    }
+out:
+    sodium_memzero(secrets.ptr, secrets.ptr == NULL ? 0 : secrets.capacity);
+    buf_release(&secrets);
+    buf_release(&out);
+    return e;
+}
