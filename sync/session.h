@@ -1,0 +1,89 @@
+#ifndef JIPAN_SESSION_H
+#define JIPAN_SESSION_H
+
+#include "schema/wire.h"
+#include "sync/core.h"
+#include "sync/transport.h"
+
+/*
+ * Sessions: what this node says to its peers. step(event) -> actions: a step runs to its end, its transaction commits,
+ * and only then are actions handed out, so nothing is acknowledged or sent that a crash could take back. No clock, no
+ * sockets.
+ *
+ *   hello both ways -> membership entries the other lacks -> commits the other lacks -> live
+ *
+ * What a peer may hold is decided anew for every part sent (scope of the node in the membership log, owner of the
+ * dossier).
+ */
+enum { SESSIONS_MAX = 512, SESSION_BATCH_BYTES = 200 << 10, SESSION_WINDOW_MESSAGES = 8 };
+
+enum session_state { SESSION_FREE, SESSION_HELLO, SESSION_LIVE, SESSION_CLOSED, SESSION_STATE_COUNT };
+
+enum sync_event_kind {
+    SYNC_EV_OPEN, /* conn, outbound, key */
+    SYNC_EV_MESSAGE, /* conn, message (borrowed for the step) */
+    SYNC_EV_CLOSED, /* conn */
+    SYNC_EV_DRAIN, /* conn: room in its queue again */
+    SYNC_EV_LOCAL, /* commits or membership entries were added outside a session */
+    SYNC_EV_PROBE, /* probe_id: ask every live peer whether we are in sync */
+};
+
+struct sync_event {
+    enum sync_event_kind kind;
+    conn_id conn;
+    bool is_outbound;
+    uint8_t key[TRANSPORT_KEY_BYTES];
+    struct bytes message;
+    uint64_t probe_id;
+    struct now now;
+};
+
+enum sync_action_kind {
+    SYNC_ACT_SEND, /* conn, message */
+    SYNC_ACT_CLOSE, /* conn */
+    SYNC_ACT_CHANGED, /* commits came in: tell whoever waits */
+    SYNC_ACT_PROBED, /* conn, node, probe_id: that peer and we are in sync */
+    SYNC_ACT_REFUSED, /* conn, node, error: peer or we ended the session; for status */
+};
+
+struct sync_action {
+    enum sync_action_kind kind;
+    conn_id conn;
+    uint32_t node;
+    uint64_t probe_id;
+    enum err error;
+    struct bytes message; /* borrowed until the next step */
+};
+
+struct sync_actions {
+    struct sync_action *at;
+    size_t count;
+};
+
+/* For status. */
+struct session_info {
+    conn_id conn;
+    uint32_t node;
+    bool is_outbound;
+    enum session_state state;
+    uint64_t sent_commits, received_commits;
+    uint64_t sent_bytes, received_bytes;
+    bool is_caught_up; /* nothing left to send and all acknowledged */
+};
+
+struct sync;
+
+MUST_USE enum err sync_new(struct core *core, struct sync **out);
+void sync_free(struct sync *s);
+
+/**
+ * sync_step: one event. *out is borrowed until the next step. A store error is returned and the step left nothing; peer
+ * faults end that session and are not errors of the step.
+ */
+MUST_USE enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_actions *out);
+
+size_t sync_session_count(const struct sync *s);
+struct session_info sync_session_at(const struct sync *s, size_t index);
+const char *session_state_name(enum session_state st);
+
+#endif
