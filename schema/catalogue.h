@@ -249,7 +249,9 @@ const struct code *code_by_number(const struct code_list *list, int64_t number);
 MUST_USE enum err field_parse(
     const struct field *f, struct arena *a, struct bytes text, struct value *out, struct why *why);
 
-/* Re-checks a value that came from a peer: type, range, validator. ERR_INVALID if it could not have been written here.
+/*
+ * Re-checks a value that came from a peer: type, range, validator. ERR_INVALID if it could not have been written here;
+ * only a code number or key this build does not know yet is let through (a newer node may have it).
  */
 MUST_USE enum err field_accepts(const struct field *f, struct arena *a, struct value v);
 
@@ -268,5 +270,24 @@ MUST_USE enum err field_mask(const struct field *f, struct arena *a, struct valu
  * derived. */
 MUST_USE enum err field_derive(const struct entity_desc *d, const struct field *f, struct arena *a,
     const struct value *values, int64_t today_yyyymmdd, struct value *out);
+
+/* A name a caller may use for a field it is not called by: contact_point "value" is value_raw. NULL if there is none.
+ */
+const struct field *catalogue_input_alias(const struct entity_desc *d, struct bytes name);
+
+/**
+ * catalogue_complete: the rules of a whole record, before it is written. values has field_count entries, VALUE_NULL
+ * where there is none; for a change they are the record's values after it. Fills defaults (kind, type, status, ...) and
+ * what is computed on entry (value_norm), normalises by the other fields (document number by its type), then refuses: a
+ * missing REQUIRED field, dates in the wrong order, a rule between fields. Running it twice changes nothing.
+ * ERR_INVALID with why, which names the field; ERR_NOMEM.
+ */
+MUST_USE enum err catalogue_complete(
+    const struct entity_desc *d, struct arena *a, struct value *values, struct why *why);
+
+/* Fills who, where and when into a new record where the caller gave none (created_by, station, at, from_at ...).
+ * Borrows. */
+void catalogue_stamp(
+    const struct entity_desc *d, int64_t now_ms, struct bytes user, struct bytes station, struct value *values);
 
 #endif
