@@ -104,6 +104,31 @@ struct access_answer {
  */
 struct access_answer access_decide(const struct access_query *q);
 
+/*
+ * How to read an answer:
+ * - ROW (field NULL). READ and SEARCH: what may be seen of the row at all; below VIEW_MASKED nothing of it is shown. A
+ * row of a personal entity needs a purpose as a whole (access_needs_purpose).
+ * - SEARCH and EXPORT know only yes and no over clear and masked: SEARCH answers CLEAR or DENY for a field; EXPORT
+ * answers CLEAR, MASKED or DENY. To learn whether a search can be allowed for any row, ask with SCOPE_ALL, then ask
+ * again for every row with its own scope and leave out those that answer DENY.
+ * - CREATE, UPDATE, DELETE need no purpose. Fields that the node fills in itself (FIELD_SYSTEM, FIELD_HIDDEN) are
+ * refused to a person here, and accepted from a peer by access_write_allowed.
+ * - DECIDE: taking one of the values that stand. Writing a third value is UPDATE. It does not say how the values are
+ *   shown: that is access_conflict_view.
+ * Texts are never NULL; they are empty when the answer is VIEW_CLEAR.
+ */
+enum { SCOPE_ALL = SCOPE_OWN | SCOPE_STATION | SCOPE_TASK | SCOPE_GROUP };
+
+/* True if any field of the entity is above business: then its rows are read with a purpose or not at all. */
+bool access_needs_purpose(const struct entity_desc *d);
+
+/*
+ * How the competing values of a conflict on q->field are shown. Who may settle it sees them as his role sees the class,
+ * without naming a purpose, because settling is the purpose; for everybody else it is an ordinary READ. q->action is
+ * not looked at.
+ */
+struct access_answer access_conflict_view(const struct access_query *q);
+
 /* What a receiving node checks of a commit's write: role, entity, class, verb; scope bits as far as they can be known
  * from the causal past. Same tables, no purpose needed. */
 struct access_answer access_write_allowed(
