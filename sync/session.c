@@ -1,0 +1,559 @@
+/*
+ * Owns: the table of sessions, the handshake, and the order inside a step. What is sent to whom is in sync/outbound.c.
+ * Invariants: one live session per node; the state moves only along session_rules; every write of a step is in one
+ * transaction that commits before any action is handed out.
+ */
+#include "sync/session_internal.h"
+
+#include "schema/base/check.h"
+
+static const struct {
+    const char *name;
+    unsigned next;
+} session_rules[SESSION_STATE_COUNT] = {
+    [SESSION_FREE] = { "free", 1U << SESSION_HELLO },
+    [SESSION_HELLO] = { "hello", 1U << SESSION_LIVE | 1U << SESSION_CLOSED },
+    [SESSION_LIVE] = { "live", 1U << SESSION_CLOSED },
+    [SESSION_CLOSED] = { "closed", 1U << SESSION_FREE },
+};
+
+static void session_move(struct session *s, enum session_state next)
+{
+    check((session_rules[s->state].next & 1U << (unsigned)next) != 0);
+    s->state = next;
+}
+
+const char *session_state_name(enum session_state st)
+{
+    check((unsigned)st < SESSION_STATE_COUNT);
+    return session_rules[st].name;
+}
+
+enum err sync_new(struct core *core, struct sync **out)
+{
+    struct sync *s = mem_alloc(core->mem, sizeof(*s));
+    if (s == NULL) {
+        return ERR_NOMEM;
+    }
+    s->core = core;
+    arena_init(&s->step, core->mem, SYNC_STEP_BYTES);
+    arena_init(&s->work, core->mem, CORE_ARENA_BYTES);
+    *out = s;
+    return ERR_OK;
+}
+
+void sync_free(struct sync *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        arena_release(&s->sessions[i].arena);
+    }
+    mem_free(s->core->mem, s->sessions, s->capacity * sizeof(*s->sessions));
+    mem_free(s->core->mem, s->actions, s->action_capacity * sizeof(*s->actions));
+    arena_release(&s->step);
+    arena_release(&s->work);
+    mem_free(s->core->mem, s, sizeof(*s));
+}
+
+enum err sync_act(struct sync *s, const struct sync_action *action)
+{
+    if (s->action_count == s->action_capacity) {
+        size_t capacity = s->action_capacity == 0 ? 32 : s->action_capacity * 2;
+        struct sync_action *grown =
+            mem_resize(s->core->mem, s->actions, s->action_capacity * sizeof(*grown), capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return ERR_NOMEM;
+        }
+        s->actions = grown;
+        s->action_capacity = capacity;
+    }
+    s->actions[s->action_count++] = *action;
+    return ERR_OK;
+}
+
+enum err sync_send(struct sync *s, struct session *to, const struct wire_message *m)
+{
+    struct buf b;
+    struct sync_action action = { .kind = SYNC_ACT_SEND, .conn = to->conn, .node = to->node };
+    buf_init(&b, s->core->mem, WIRE_MESSAGE_MAX_BYTES);
+    wire_put(&b, &s->step, m);
+    enum err e = b.err;
+    if (e == ERR_OK) {
+        e = arena_dup(&s->step, buf_view(&b), &action.message);
+    }
+    buf_release(&b);
+    if (e == ERR_OK) {
+        to->sent_bytes += action.message.len;
+        e = sync_act(s, &action);
+    }
+    return e;
+}
+
+static struct session *find(struct sync *s, conn_id conn)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->sessions[i].state != SESSION_FREE && s->sessions[i].conn == conn) {
+            return &s->sessions[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err session_slot(struct sync *s, struct session **out)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->sessions[i].state == SESSION_FREE) {
+            *out = &s->sessions[i];
+            return ERR_OK;
+        }
+    }
+    if (s->count == SESSIONS_MAX) {
+        return ERR_LIMIT;
+    }
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity == 0 ? 8 : s->capacity * 2;
+        struct session *grown =
+            mem_resize(s->core->mem, s->sessions, s->capacity * sizeof(*grown), capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return ERR_NOMEM;
+        }
+        s->sessions = grown;
+        s->capacity = capacity;
+    }
+    *out = &s->sessions[s->count++];
+    return ERR_OK;
+}
+
+/* Ends a session from our side; the peer learns why. */
+static enum err refuse(struct sync *s, struct session *ses, enum err why)
+{
+    const struct wire_message m = { .kind = WIRE_REFUSAL, .error = (uint32_t)why };
+    enum err e = sync_send(s, ses, &m);
+    if (e == ERR_OK) {
+        e = sync_act(
+            s, &(struct sync_action){ .kind = SYNC_ACT_REFUSED, .conn = ses->conn, .node = ses->node, .error = why });
+    }
+    if (e == ERR_OK) {
+        e = sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ses->conn });
+    }
+    if (ses->state != SESSION_CLOSED) {
+        session_move(ses, SESSION_CLOSED);
+    }
+    return e;
+}
+
+enum err sync_settled(struct sync *s, struct bytes *out)
+{
+    struct vv settled = { 0 };
+    struct buf b;
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < s->core->heads.count; i++) {
+        const struct head *h = &s->core->heads.at[i];
+        if (h->upto > 0) {
+            e = vv_raise(&settled, &s->step, (struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto });
+        }
+    }
+    buf_init(&b, s->core->mem, 1 << 18);
+    vv_put(&b, &settled);
+    if (e == ERR_OK) {
+        e = b.err;
+    }
+    if (e == ERR_OK) {
+        e = arena_dup(&s->step, buf_view(&b), out);
+    }
+    buf_release(&b);
+    return e;
+}
+
+static enum err send_hello(struct sync *s, struct session *ses)
+{
+    uint8_t member_hash[32] = { 0 };
+    struct audit_head head;
+    struct buf b;
+    struct core *c = s->core;
+    struct wire_message m = { .kind = WIRE_HELLO };
+    m.hello = (struct wire_hello){ .version_min = WIRE_VERSION,
+        .version_max = WIRE_VERSION,
+        .group = bytes_of(members_group_id(c->members), GROUP_ID_BYTES),
+        .node = c->self.number,
+        .epoch = c->epoch };
+    m.hello.member_number = members_head(c->members, member_hash);
+    m.hello.member_hash = BYTES_OF(member_hash);
+    audit_sign_head(&c->audit, c->self.number, c->epoch, c->self.sign_secret, &head);
+    buf_init(&b, c->mem, 1024);
+    audit_head_put(&b, &head);
+    m.hello.audit_head = buf_view(&b);
+    enum err e = b.err;
+    if (e == ERR_OK) {
+        e = sync_settled(s, &m.hello.settled);
+    }
+    if (e == ERR_OK) {
+        e = sync_send(s, ses, &m);
+    }
+    buf_release(&b);
+    return e;
+}
+
+static enum err on_open(struct sync *s, const struct sync_event *ev)
+{
+    const struct member_node *node = members_node_by_tls(s->core->members, ev->key);
+    struct session *ses = NULL;
+    enum err e = node == NULL ? ERR_UNKNOWN_PEER : node->revoked_at != 0 ? ERR_REVOKED : session_slot(s, &ses);
+    if (e == ERR_NOMEM) {
+        return e;
+    }
+    if (e != ERR_OK) {
+        return sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ev->conn });
+    }
+    arena_release(&ses->arena);
+    *ses = (struct session){ .conn = ev->conn, .is_outbound = ev->is_outbound, .node = node->number };
+    arena_init(&ses->arena, s->core->mem, 4 << 20);
+    session_move(ses, SESSION_HELLO);
+    return send_hello(s, ses);
+}
+
+/* Two nodes that dialled each other keep the connection that the lower number dialled. */
+static enum err drop_twin(struct sync *s, struct session *ses, bool *dropped_self)
+{
+    uint32_t self = s->core->self.number;
+    *dropped_self = false;
+    for (size_t i = 0; i < s->count; i++) {
+        struct session *other = &s->sessions[i];
+        if (other == ses || other->node != ses->node || other->state != SESSION_LIVE) {
+            continue;
+        }
+        uint32_t dialer = ses->is_outbound ? self : ses->node;
+        uint32_t keep = self < ses->node ? self : ses->node;
+        bool same_side = other->is_outbound == ses->is_outbound;
+        struct session *loser = same_side || dialer == keep ? other : ses;
+        *dropped_self = loser == ses;
+        session_move(loser, SESSION_CLOSED);
+        return sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = loser->conn });
+    }
+    return ERR_OK;
+}
+
+static enum err keep_witness(struct sync *s, const struct member_node *node, struct bytes head_bytes)
+{
+    struct reader r = reader_of(head_bytes);
+    struct audit_head head;
+    uint8_t key[9] = { 'w' };
+    if (audit_head_take(&r, &head) != ERR_OK || head.node != node->number ||
+        audit_check_head(members_group_id(s->core->members), &head, node->sign_key) != ERR_OK) {
+        return ERR_SIGNATURE;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        key[1 + i] = (uint8_t)(head.node >> (8 * (3 - i)));
+        key[5 + i] = (uint8_t)(head.epoch >> (8 * (3 - i)));
+    }
+    return sync_write(s, SPACE_PEER, BYTES_OF(key), head_bytes);
+}
+
+static enum err check_hello(struct sync *s, const struct session *ses, const struct wire_hello *h)
+{
+    struct core *c = s->core;
+    uint8_t mine[32];
+    uint8_t theirs16[16];
+    if (h->version_min > WIRE_VERSION || h->version_max < WIRE_VERSION) {
+        return ERR_VERSION;
+    }
+    if (memcmp(h->group.ptr, members_group_id(c->members), GROUP_ID_BYTES) != 0 || h->node != ses->node) {
+        return ERR_UNKNOWN_PEER;
+    }
+    uint64_t number = members_head(c->members, mine);
+    if (h->member_number <= number && members_hash16_at(c->members, h->member_number, theirs16) &&
+        memcmp(theirs16, h->member_hash.ptr, sizeof(theirs16)) != 0) {
+        return ERR_CONFLICT; /* two membership histories: a person must look */
+    }
+    return ERR_OK;
+}
+
+/* A peer that knows commits of ours that we do not: our past was rolled back. A new epoch keeps the old dots unique;
+ * the commits themselves come back like anybody's. */
+static enum err check_own_past(struct sync *s, const struct vv *settled)
+{
+    struct core *c = s->core;
+    const struct head *own = core_head(c, c->self.number, c->epoch);
+    const struct dot next = { .node = c->self.number, .epoch = c->epoch, .seq = (own == NULL ? 0 : own->upto) + 1 };
+    if (!vv_covers(settled, next)) {
+        return ERR_OK;
+    }
+    c->epoch++;
+    const uint8_t epoch[4] = { (uint8_t)(c->epoch >> 24), (uint8_t)(c->epoch >> 16), (uint8_t)(c->epoch >> 8),
+        (uint8_t)c->epoch };
+    return sync_write(s, SPACE_META, BYTES_LIT("epoch"), BYTES_OF(epoch));
+}
+
+static enum err on_hello(struct sync *s, struct session *ses, const struct wire_hello *h)
+{
+    const struct member_node *node = members_node(s->core->members, ses->node);
+    struct reader r = reader_of(h->settled);
+    bool dropped_self = false;
+    check(node != NULL);
+    enum err e = ses->state != SESSION_HELLO ? ERR_PROTOCOL : check_hello(s, ses, h);
+    if (e == ERR_OK) {
+        e = vv_take(&r, &ses->arena, &ses->known);
+    }
+    if (e == ERR_OK) {
+        e = keep_witness(s, node, h->audit_head);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    ses->members_known = h->member_number;
+    e = check_own_past(s, &ses->known);
+    if (e == ERR_OK) {
+        e = drop_twin(s, ses, &dropped_self);
+    }
+    if (e == ERR_OK && !dropped_self) {
+        session_move(ses, SESSION_LIVE);
+    }
+    return e;
+}
+
+static enum err on_members(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < m->count && e == ERR_OK; i++) {
+        arena_reset(&s->work);
+        e = sync_begin(s);
+        if (e == ERR_OK) {
+            e = core_add_member_entry(s->core, &s->work, now, m->entries[i]);
+        }
+        e = e == ERR_EXISTS ? ERR_OK : e;
+    }
+    uint8_t hash[32];
+    uint64_t head = members_head(s->core->members, hash);
+    if (e == ERR_OK && head > ses->members_known) {
+        ses->members_known = head;
+    }
+    return e;
+}
+
+static enum err take_item(struct sync *s, struct session *ses, const struct wire_item *item, struct now now)
+{
+    struct commit_view v;
+    enum err e = sync_begin(s);
+    arena_reset(&s->work);
+    if (e == ERR_OK && item->commit.len == 0) {
+        const struct dot upto = { .node = item->node, .epoch = item->epoch, .seq = item->upto };
+        if (upto.seq == 0 || members_node(s->core->members, upto.node) == NULL) {
+            return ERR_PROTOCOL;
+        }
+        e = core_settle_withheld(s->core, item->node, item->epoch, item->upto);
+        return e == ERR_OK ? vv_raise(&ses->known, &ses->arena, upto) : e;
+    }
+    if (e == ERR_OK) {
+        e = core_ingest(s->core, &s->work, now, item->commit, item->secrets);
+    }
+    e = e == ERR_EXISTS ? ERR_OK : e;
+    if (e == ERR_OK) {
+        e = commit_parse(item->commit, &v);
+    }
+    if (e == ERR_OK) {
+        ses->received_commits++;
+        e = vv_raise(&ses->known, &ses->arena, v.header.dot);
+    }
+    return e;
+}
+
+static enum err on_commits(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < m->count && e == ERR_OK; i++) {
+        e = take_item(s, ses, &m->items[i], now);
+    }
+    if (e == ERR_OK) {
+        ses->acks_due++;
+        e = sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CHANGED, .conn = ses->conn, .node = ses->node });
+    }
+    return e;
+}
+
+static enum err on_body(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
+{
+    if (m->kind == WIRE_HELLO) {
+        return on_hello(s, ses, &m->hello);
+    }
+    if (m->kind == WIRE_REFUSAL) {
+        enum err why = m->error < ERR_COUNT ? (enum err)m->error : ERR_PROTOCOL;
+        session_move(ses, SESSION_CLOSED);
+        enum err e = sync_act(
+            s, &(struct sync_action){ .kind = SYNC_ACT_REFUSED, .conn = ses->conn, .node = ses->node, .error = why });
+        return e == ERR_OK ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ses->conn }) : e;
+    }
+    if (ses->state != SESSION_LIVE) {
+        return ERR_PROTOCOL;
+    }
+    switch (m->kind) {
+    case WIRE_MEMBERS:
+        return on_members(s, ses, m, now);
+    case WIRE_COMMITS:
+        return on_commits(s, ses, m, now);
+    case WIRE_ACK:
+        if (m->messages > ses->in_flight) {
+            return ERR_PROTOCOL;
+        }
+        ses->in_flight -= m->messages;
+        return ERR_OK;
+    case WIRE_PROBE:
+        ses->has_probe = true;
+        ses->probe_id = m->id;
+        return ERR_OK;
+    case WIRE_PROBE_REPLY:
+        ses->own_probe_answered = ses->own_probe_answered || (ses->has_own_probe && m->id == ses->own_probe_id);
+        return ERR_OK;
+    case WIRE_HELLO:
+    case WIRE_REFUSAL:
+    case WIRE_JOIN_REQUEST:
+    case WIRE_JOIN_REPLY:
+    case WIRE_KIND_COUNT:
+        break;
+    }
+    return ERR_PROTOCOL;
+}
+
+static enum err on_message(struct sync *s, const struct sync_event *ev)
+{
+    struct session *ses = find(s, ev->conn);
+    struct wire_message m;
+    if (ses == NULL || ses->state == SESSION_CLOSED) {
+        return ERR_OK;
+    }
+    ses->received_bytes += ev->message.len;
+    enum err e = wire_take(ev->message, &s->step, &m);
+    if (e == ERR_OK) {
+        e = on_body(s, ses, &m, ev->now);
+    }
+    bool ends_session = err_class(e) == ERR_CLASS_PEER || e == ERR_GAP || e == ERR_LIMIT || e == ERR_CONFLICT;
+    return ends_session ? refuse(s, ses, e) : e;
+}
+
+static enum err ask_all(struct sync *s, uint64_t id)
+{
+    const struct wire_message m = { .kind = WIRE_PROBE, .id = id };
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
+        struct session *ses = &s->sessions[i];
+        if (ses->state == SESSION_LIVE) {
+            ses->has_own_probe = true;
+            ses->own_probe_answered = false;
+            ses->own_probe_id = id;
+            e = sync_send(s, ses, &m);
+        }
+    }
+    return e;
+}
+
+/* A membership change may have ended somebody's right to be here. */
+static enum err drop_revoked(struct sync *s)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
+        struct session *ses = &s->sessions[i];
+        const struct member_node *node = ses->state == SESSION_HELLO || ses->state == SESSION_LIVE
+                                             ? members_node(s->core->members, ses->node)
+                                             : NULL;
+        if (node != NULL && node->revoked_at != 0) {
+            e = refuse(s, ses, ERR_REVOKED);
+        }
+    }
+    return e;
+}
+
+static enum err handle(struct sync *s, const struct sync_event *ev)
+{
+    struct session *ses = NULL;
+    switch (ev->kind) {
+    case SYNC_EV_OPEN:
+        return on_open(s, ev);
+    case SYNC_EV_MESSAGE:
+        return on_message(s, ev);
+    case SYNC_EV_CLOSED:
+        ses = find(s, ev->conn);
+        if (ses != NULL) {
+            if (ses->state != SESSION_CLOSED) {
+                session_move(ses, SESSION_CLOSED);
+            }
+            session_move(ses, SESSION_FREE);
+        }
+        return ERR_OK;
+    case SYNC_EV_PROBE:
+        return ask_all(s, ev->probe_id);
+    case SYNC_EV_LOCAL:
+    case SYNC_EV_DRAIN:
+        break;
+    }
+    return ERR_OK;
+}
+
+enum err sync_begin(struct sync *s)
+{
+    if (s->in_transaction) {
+        return ERR_OK;
+    }
+    enum err e = s->core->store->ops->begin(s->core->store);
+    s->in_transaction = e == ERR_OK;
+    return e;
+}
+
+enum err sync_write(struct sync *s, enum store_space space, struct bytes key, struct bytes value)
+{
+    enum err e = sync_begin(s);
+    return e == ERR_OK ? s->core->store->ops->put(s->core->store, space, key, value) : e;
+}
+
+enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_actions *out)
+{
+    struct core *c = s->core;
+    check(!s->is_stepping);
+    s->is_stepping = true;
+    s->action_count = 0;
+    s->in_transaction = false;
+    arena_reset(&s->step);
+    enum err e = handle(s, ev);
+    if (e == ERR_OK) {
+        e = drop_revoked(s);
+    }
+    for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
+        e = outbound_pump(s, &s->sessions[i], ev->now);
+    }
+    if (e == ERR_OK && s->in_transaction) {
+        e = c->store->ops->commit(c->store, true);
+        s->in_transaction = e != ERR_OK;
+    }
+    if (e != ERR_OK) {
+        if (s->in_transaction) {
+            c->store->ops->rollback(c->store);
+        }
+        arena_reset(&s->work);
+        enum err again = core_reload(c, &s->work);
+        s->action_count = 0;
+        e = again != ERR_OK ? again : e;
+    }
+    s->is_stepping = false;
+    *out = (struct sync_actions){ .at = s->actions, .count = s->action_count };
+    return e;
+}
+
+size_t sync_session_count(const struct sync *s)
+{
+    return s->count;
+}
+
+struct session_info sync_session_at(const struct sync *s, size_t index)
+{
+    check(index < s->count);
+    const struct session *ses = &s->sessions[index];
+    return (struct session_info){ .conn = ses->conn,
+        .node = ses->node,
+        .is_outbound = ses->is_outbound,
+        .state = ses->state,
+        .sent_commits = ses->sent_commits,
+        .received_commits = ses->received_commits,
+        .sent_bytes = ses->sent_bytes,
+        .received_bytes = ses->received_bytes,
+        .is_caught_up = ses->is_caught_up };
+}

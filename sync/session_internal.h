@@ -1,0 +1,52 @@
+#ifndef JIPAN_SESSION_INTERNAL_H
+#define JIPAN_SESSION_INTERNAL_H
+
+#include "sync/session.h"
+
+/* Shared by session.c and outbound.c only. */
+enum { SYNC_STEP_BYTES = 64 << 20 };
+
+struct session {
+    enum session_state state;
+    conn_id conn;
+    bool is_outbound;
+    uint32_t node;
+    struct arena arena; /* memory of `known` */
+    struct vv known; /* what the peer has settled, as far as we know: its hello, what it sent, what we sent */
+    uint64_t members_known; /* membership head the peer has */
+    uint32_t in_flight; /* Commits messages not yet acknowledged */
+    uint32_t acks_due;
+    bool has_probe; /* the peer waits for our ProbeReply */
+    uint64_t probe_id;
+    bool has_own_probe;
+    bool own_probe_answered;
+    uint64_t own_probe_id;
+    bool is_caught_up;
+    uint64_t sent_commits, received_commits;
+    uint64_t sent_bytes, received_bytes;
+};
+
+struct sync {
+    struct core *core;
+    struct session *sessions;
+    size_t count;
+    size_t capacity;
+    struct sync_action *actions;
+    size_t action_count;
+    size_t action_capacity;
+    struct arena step; /* messages and lists of one step */
+    struct arena work; /* one commit at a time */
+    bool in_transaction;
+    bool is_stepping;
+};
+
+MUST_USE enum err sync_act(struct sync *s, const struct sync_action *action);
+MUST_USE enum err sync_send(struct sync *s, struct session *to, const struct wire_message *m);
+MUST_USE enum err sync_begin(struct sync *s);
+MUST_USE enum err sync_write(struct sync *s, enum store_space space, struct bytes key, struct bytes value);
+MUST_USE enum err sync_settled(struct sync *s, struct bytes *out);
+
+/* Sends what the session may be sent now: acks, membership entries, commits within the window, probe replies. */
+MUST_USE enum err outbound_pump(struct sync *s, struct session *ses, struct now now);
+
+#endif
