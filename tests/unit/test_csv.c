@@ -189,10 +189,10 @@ static void one_damaged_character_does_not_change_the_encoding(void **state)
  * block ends at every possible place. */
 static void assert_late_encoding(const char *encoding, enum csv_encoding want)
 {
-    static char text[200000];
+    static char text[400000];
     for (size_t pad = 0; pad < 4; pad++) {
         size_t n = (size_t)snprintf(text, sizeof text, "name,remark\n%.*s", (int)pad, "xxx");
-        while (n < 140000) {
+        while (n < 390000) {
             n += (size_t)snprintf(text + n, sizeof text - n, "%s\n", n < 70000 ? "zhang,san" : "张三,𠮷·龙,龘");
         }
         struct csv_reader *r = NULL;
