@@ -1,0 +1,387 @@
+/*
+ * Owns: which tables exist. Entity tables come from the catalogue descriptors, so a new field line is a new column at
+ * the next open. Invariants: tables only ever grow here (columns are added, nothing is dropped, renamed or retyped:
+ * that needs a new STORE_LAYOUT and a step of its own); everything one open changes is one transaction; current tables
+ * are not written to.
+ *
+ * How a newer file is told: a higher user_version, an entity table or a column this build does not know, or a column of
+ * another type. Opening such a file would show rows without their newer values, so it is refused.
+ *
+ * Moves no values: what stood in `extra` for a field that has just become known is placed by a rebuild from the change
+ * log.
+ */
+#include "node/store_sql.h"
+
+#include "node/vault.h"
+#include "schema/base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Tables of fixed form. The log holds values of up to hundreds of KiB: a rowid table keeps them out of the key tree. */
+static const char make_dossier[] =
+    "CREATE TABLE IF NOT EXISTS dossier (rid INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, "
+    "station INTEGER NOT NULL, creator INTEGER NOT NULL, owner INTEGER NOT NULL, secret BLOB NOT NULL, "
+    "flags INTEGER NOT NULL, seen BLOB NOT NULL) STRICT";
+static const char make_touch[] =
+    "CREATE TABLE IF NOT EXISTS touch (d INTEGER NOT NULL, node INTEGER NOT NULL, epoch INTEGER NOT NULL, "
+    "seq INTEGER NOT NULL, PRIMARY KEY (d, node, epoch, seq)) STRICT, WITHOUT ROWID";
+static const char make_log[] = "CREATE TABLE IF NOT EXISTS kv_log (k BLOB NOT NULL UNIQUE, v BLOB NOT NULL) STRICT";
+
+const char *store_space_table(enum store_space space)
+{
+    static const char *const names[SPACE_COUNT] = {
+        [SPACE_META] = "kv_meta",
+        [SPACE_LOG] = "kv_log",
+        [SPACE_MEMBER] = "kv_member",
+        [SPACE_HEADS] = "kv_heads",
+        [SPACE_CONFLICT] = "kv_conflict",
+        [SPACE_CONTESTED] = "kv_contested",
+        [SPACE_QUARANTINE] = "kv_quarantine",
+        [SPACE_AUDIT] = "kv_audit",
+        [SPACE_PEER] = "kv_peer",
+        [SPACE_IMPORT] = "kv_import",
+    };
+    check((unsigned)space < SPACE_COUNT);
+    check(names[space] != NULL);
+    return names[space];
+}
+
+enum value_type store_column_type(const struct field *f)
+{
+    if (f->merge == MERGE_DERIVED || (f->flags & FIELD_DOSSIER) != 0) {
+        return VALUE_NULL;
+    }
+    switch (f->type) {
+    case FIELD_TEXT:
+    case FIELD_USER:
+    case FIELD_STATION:
+        return VALUE_TEXT;
+    case FIELD_INT:
+    case FIELD_BOOL:
+    case FIELD_CODE:
+    case FIELD_DATE:
+    case FIELD_INSTANT:
+        return VALUE_INT;
+    case FIELD_CODES:
+    case FIELD_TEXTS:
+        return VALUE_SET;
+    case FIELD_REF:
+        return VALUE_ID;
+    }
+    check_failed("unknown field type", __FILE__, __LINE__);
+}
+
+static const char *sql_type(enum value_type type)
+{
+    if (type == VALUE_INT) {
+        return "INTEGER";
+    }
+    return type == VALUE_TEXT ? "TEXT" : "BLOB";
+}
+
+static bool has_index(const struct field *f)
+{
+    return (f->flags & FIELD_INDEXED) != 0 && store_column_type(f) != VALUE_NULL;
+}
+
+/* Runs text and frees it; NULL (no memory while it was written) is ERR_NOMEM. */
+static enum err run_owned(sqlite3 *db, char *owned_text)
+{
+    enum err e = owned_text == NULL ? ERR_NOMEM : sql_exec(db, owned_text);
+    sqlite3_free(owned_text);
+    return e;
+}
+
+/* ---- looking ---- */
+
+enum { COLUMN_NAME_BYTES_MAX = 64 };
+
+struct look {
+    sqlite3 *db;
+    bool is_behind; /* something this build knows is missing */
+    bool is_newer; /* something is there that this build does not know */
+    bool has_new_fields; /* a column is missing from a table that holds rows */
+};
+
+/* One question with at most one text parameter and one integer answer. */
+static enum err ask(sqlite3 *db, const char *text, const char *parameter, int64_t *out)
+{
+    struct sql_slot slot = { 0 };
+    sqlite3_stmt *stmt = NULL;
+    enum err e = sql_take(db, &slot, text, &stmt);
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (parameter != NULL) {
+        sql_bind_text(stmt, 1, bytes_str(parameter));
+    }
+    bool has_row = false;
+    e = sql_step(stmt, &has_row);
+    if (e == ERR_OK) {
+        e = has_row ? sql_column_int(stmt, 0, out) : ERR_DAMAGED;
+    }
+    sql_give(&slot, stmt);
+    sql_slot_release(&slot);
+    return e;
+}
+
+static enum err has_object(sqlite3 *db, const char *name, bool *out)
+{
+    int64_t count = 0;
+    enum err e = ask(db, "SELECT count(*) FROM sqlite_master WHERE name = ?1", name, &count);
+    *out = e == ERR_OK && count > 0;
+    return e;
+}
+
+static enum err has_rows(sqlite3 *db, const struct entity_desc *d, bool *out)
+{
+    char *text = sqlite3_mprintf("SELECT EXISTS (SELECT 1 FROM \"e_%s\")", d->name);
+    if (text == NULL) {
+        return ERR_NOMEM;
+    }
+    int64_t found = 0;
+    enum err e = ask(db, text, NULL, &found);
+    sqlite3_free(text);
+    *out = e == ERR_OK && found != 0;
+    return e;
+}
+
+static bool is_fixed_column(struct bytes name)
+{
+    return name.len > 0 && name.ptr[0] == '_';
+}
+
+/* Walks the columns of an entity table: marks known fields in has_column, notices unknown or retyped ones. */
+static enum err look_at_columns(struct look *l, const struct entity_desc *d, const char *table, bool *has_column)
+{
+    struct sql_slot slot = { 0 };
+    sqlite3_stmt *stmt = NULL;
+    enum err e = sql_take(l->db, &slot, "SELECT name, type FROM pragma_table_info(?1)", &stmt);
+    if (e != ERR_OK) {
+        return e;
+    }
+    sql_bind_text(stmt, 1, bytes_str(table));
+    for (bool has_row = true; has_row;) {
+        struct bytes name;
+        struct bytes type;
+        e = sql_step(stmt, &has_row);
+        if (e != ERR_OK || !has_row) {
+            break;
+        }
+        if ((e = sql_column_text(stmt, 0, &name)) != ERR_OK || (e = sql_column_text(stmt, 1, &type)) != ERR_OK) {
+            break;
+        }
+        if (is_fixed_column(name)) {
+            continue;
+        }
+        const struct field *f = catalogue_field_by_name(d, name);
+        if (f == NULL || store_column_type(f) == VALUE_NULL ||
+            !bytes_equal(type, bytes_str(sql_type(store_column_type(f))))) {
+            l->is_newer = true;
+            continue;
+        }
+        has_column[catalogue_field_index(d, f)] = true;
+    }
+    sql_give(&slot, stmt);
+    sql_slot_release(&slot);
+    return e;
+}
+
+static enum err look_at_index(struct look *l, const struct entity_desc *d, const struct field *f)
+{
+    char *name = sqlite3_mprintf("i_%s_%s", d->name, f->name);
+    if (name == NULL) {
+        return ERR_NOMEM;
+    }
+    bool is_there = false;
+    enum err e = has_object(l->db, name, &is_there);
+    sqlite3_free(name);
+    l->is_behind = l->is_behind || !is_there;
+    return e;
+}
+
+/* has_column[field_count] receives which fields have their column; all false when the table is missing. */
+static enum err look_at_entity(struct look *l, const struct entity_desc *d, bool *has_column)
+{
+    char *table = sqlite3_mprintf("e_%s", d->name);
+    if (table == NULL) {
+        return ERR_NOMEM;
+    }
+    memset(has_column, 0, d->field_count * sizeof(*has_column));
+    bool is_there = false;
+    bool is_filled = false;
+    enum err e = has_object(l->db, table, &is_there);
+    if (e != ERR_OK || !is_there) {
+        l->is_behind = true;
+        goto out;
+    }
+    if ((e = look_at_columns(l, d, table, has_column)) != ERR_OK || (e = has_rows(l->db, d, &is_filled)) != ERR_OK) {
+        goto out;
+    }
+    for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
+        if (store_column_type(&d->fields[i]) != VALUE_NULL && !has_column[i]) {
+            l->is_behind = true;
+            l->has_new_fields = l->has_new_fields || is_filled;
+        }
+        if (has_index(&d->fields[i])) {
+            e = look_at_index(l, d, &d->fields[i]);
+        }
+    }
+out:
+    sqlite3_free(table);
+    return e;
+}
+
+/* Entity tables this build has no entity for. */
+static enum err look_for_unknown_entities(struct look *l)
+{
+    struct sql_slot slot = { 0 };
+    sqlite3_stmt *stmt = NULL;
+    enum err e = sql_take(
+        l->db, &slot, "SELECT substr(name, 3) FROM sqlite_master WHERE type = 'table' AND name GLOB 'e_*'", &stmt);
+    if (e != ERR_OK) {
+        return e;
+    }
+    for (bool has_row = true; has_row && e == ERR_OK;) {
+        struct bytes name;
+        e = sql_step(stmt, &has_row);
+        if (e == ERR_OK && has_row && (e = sql_column_text(stmt, 0, &name)) == ERR_OK) {
+            l->is_newer = l->is_newer || catalogue_entity_by_name(name) == NULL;
+        }
+    }
+    sql_give(&slot, stmt);
+    sql_slot_release(&slot);
+    return e;
+}
+
+static enum err look_at_all(struct look *l)
+{
+    int64_t version = 0;
+    enum err e = ask(l->db, "SELECT user_version FROM pragma_user_version", NULL, &version);
+    if (e != ERR_OK) {
+        return e;
+    }
+    l->is_behind = version < STORE_LAYOUT;
+    l->is_newer = version > STORE_LAYOUT;
+    e = look_for_unknown_entities(l);
+    size_t count = 0;
+    const struct entity_desc *entities = catalogue_entities(&count);
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        bool has_column[FIELDS_PER_ENTITY_MAX];
+        check(entities[i].field_count <= FIELDS_PER_ENTITY_MAX);
+        e = look_at_entity(l, &entities[i], has_column);
+    }
+    return e;
+}
+
+/* ---- making ---- */
+
+static enum err make_spaces(sqlite3 *db)
+{
+    enum err e = ERR_OK;
+    for (enum store_space s = 0; s < SPACE_COUNT && e == ERR_OK; s++) {
+        if (s != SPACE_LOG) {
+            e = run_owned(
+                db, sqlite3_mprintf("CREATE TABLE IF NOT EXISTS %s (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) "
+                                    "STRICT, WITHOUT ROWID",
+                        store_space_table(s)));
+        }
+    }
+    return e;
+}
+
+static enum err make_entity_table(sqlite3 *db, const struct entity_desc *d)
+{
+    sqlite3_str *text = sqlite3_str_new(db);
+    sqlite3_str_appendf(text,
+        "CREATE TABLE IF NOT EXISTS \"e_%s\" (_d INTEGER NOT NULL, _s BLOB NOT NULL, _deleted INTEGER NOT NULL, "
+        "_ver BLOB, _extra BLOB",
+        d->name);
+    for (size_t i = 0; i < d->field_count; i++) {
+        enum value_type type = store_column_type(&d->fields[i]);
+        if (type != VALUE_NULL) {
+            sqlite3_str_appendf(text, ", \"%s\" %s", d->fields[i].name, sql_type(type));
+        }
+    }
+    sqlite3_str_appendall(text, ", PRIMARY KEY (_d, _s)) STRICT, WITHOUT ROWID");
+    return run_owned(db, sqlite3_str_finish(text));
+}
+
+static enum err make_missing_columns(sqlite3 *db, const struct entity_desc *d)
+{
+    struct look l = { .db = db };
+    bool has_column[FIELDS_PER_ENTITY_MAX];
+    enum err e = look_at_entity(&l, d, has_column);
+    for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
+        enum value_type type = store_column_type(&d->fields[i]);
+        if (type != VALUE_NULL && !has_column[i]) {
+            e = run_owned(db, sqlite3_mprintf("ALTER TABLE \"e_%s\" ADD COLUMN \"%s\" %s", d->name, d->fields[i].name,
+                                  sql_type(type)));
+        }
+    }
+    return e;
+}
+
+/* The primary key of a WITHOUT ROWID table ends every index entry, so the index alone gives the order of row_find. */
+static enum err make_indexes(sqlite3 *db, const struct entity_desc *d)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
+        const char *field = d->fields[i].name;
+        if (has_index(&d->fields[i])) {
+            e = run_owned(db, sqlite3_mprintf("CREATE INDEX IF NOT EXISTS \"i_%s_%s\" ON \"e_%s\" (\"%s\", _d, _s) "
+                                              "WHERE \"%s\" IS NOT NULL",
+                                  d->name, field, d->name, field, field));
+        }
+    }
+    return e;
+}
+
+static enum err make_all(sqlite3 *db)
+{
+    enum err e = ERR_OK;
+    if ((e = sql_exec(db, make_dossier)) == ERR_OK && (e = sql_exec(db, make_touch)) == ERR_OK &&
+        (e = sql_exec(db, make_log)) == ERR_OK) {
+        e = make_spaces(db);
+    }
+    size_t count = 0;
+    const struct entity_desc *entities = catalogue_entities(&count);
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        if ((e = make_entity_table(db, &entities[i])) == ERR_OK &&
+            (e = make_missing_columns(db, &entities[i])) == ERR_OK) {
+            e = make_indexes(db, &entities[i]);
+        }
+    }
+    return e == ERR_OK ? run_owned(db, sqlite3_mprintf("PRAGMA user_version = %d", (int)STORE_LAYOUT)) : e;
+}
+
+static enum err say(enum err e, struct why *why)
+{
+    return why_set(why, e, "建立或读取库表失败", "the tables of the store could not be read or made");
+}
+
+enum err store_schema_open(sqlite3 *db, bool *has_new_fields, struct why *why)
+{
+    struct look l = { .db = db };
+    enum err e = look_at_all(&l);
+    if (e != ERR_OK) {
+        return say(e, why);
+    }
+    if (l.is_newer) {
+        return why_set(why, ERR_VERSION, "库由较新版本的程序建立，请升级程序后再打开；库未被改动",
+            "the store was made by a newer version of the program: upgrade first; nothing was changed");
+    }
+    if (l.is_behind) {
+        e = sql_exec(db, "BEGIN IMMEDIATE");
+        if (e == ERR_OK && (e = make_all(db)) == ERR_OK) {
+            e = sql_exec(db, "COMMIT");
+        }
+        if (e != ERR_OK) {
+            (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL); /* SQLite may have done so already */
+            return say(e, why);
+        }
+    }
+    *has_new_fields = l.has_new_fields;
+    return ERR_OK;
+}

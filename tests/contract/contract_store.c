@@ -1,0 +1,554 @@
+/*
+ * The clauses S1 to S8 of sync/store.h, the byte maps, dossiers and touches, on each implementation. Rows are in
+ * contract_store_rows.c. The name of a test of a clause starts with its number.
+ */
+#include "tests/lib/store_suite.h"
+
+#include <stdlib.h>
+
+/* One of everything that can be written; part of every transaction test. */
+static void write_one_of_each(struct subject *t)
+{
+    struct dot dot = { 1, 2, 3 };
+    put(t, SPACE_META, "k", "v");
+    put_dossier(t, 1);
+    ok(t->s->ops->touch_add(t->s, some_dossier_id(1), dot));
+    insert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 9);
+}
+
+static enum err count_dot(void *ctx, struct dot dot)
+{
+    (void)dot;
+    ++*(size_t *)ctx;
+    return ERR_OK;
+}
+
+static void assert_one_of_each(struct subject *t, struct store *s, bool is_there)
+{
+    enum err want = is_there ? ERR_OK : ERR_NOT_FOUND;
+    struct bytes value;
+    struct dossier d;
+    struct row row;
+    size_t dots = 0;
+    is(s->ops->get(s, SPACE_META, bytes_str("k"), &t->a, &value), want);
+    is(s->ops->dossier_get(s, some_dossier_id(1), &t->a, &d), want);
+    is(s->ops->touch_scan(s, some_dossier_id(1), count_dot, &dots), want);
+    assert_int_equal(dots, is_there ? 1 : 0);
+    is(s->ops->row_get(s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row), want);
+}
+
+/* ---- S1, S2, S3, S6: transactions ---- */
+
+static void s1_changes_are_visible_inside_and_to_nothing_else(void **state)
+{
+    struct subject *t = subject_of(state);
+    struct store *other = subject_other(t);
+    begin(t);
+    write_one_of_each(t);
+    assert_one_of_each(t, t->s, true);
+    if (other != NULL) {
+        assert_one_of_each(t, other, false);
+    }
+    commit(t);
+    assert_one_of_each(t, t->s, true);
+    if (other != NULL) {
+        assert_one_of_each(t, other, true);
+    }
+}
+
+static void s2_a_commit_survives_reopening(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    write_one_of_each(t);
+    commit(t);
+    begin(t);
+    put(t, SPACE_META, "quick", "v");
+    ok(t->s->ops->commit(t->s, false));
+    subject_reopen(t);
+    assert_one_of_each(t, t->s, true);
+    assert_non_null(got(t, t->s, SPACE_META, "quick"));
+}
+
+static void s2_a_rollback_leaves_nothing(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    put(t, SPACE_META, "k2", "old");
+    commit(t);
+    begin(t);
+    write_one_of_each(t);
+    put(t, SPACE_META, "k2", "new");
+    ok(t->s->ops->del(t->s, SPACE_META, bytes_str("k2")));
+    t->s->ops->rollback(t->s);
+    assert_one_of_each(t, t->s, false);
+    assert_string_equal(got(t, t->s, SPACE_META, "k2"), "old");
+    t->s->ops->rollback(t->s); /* without a transaction: nothing happens */
+    assert_string_equal(got(t, t->s, SPACE_META, "k2"), "old");
+}
+
+static void s2_an_open_transaction_does_not_survive_reopening(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    write_one_of_each(t);
+    subject_reopen(t);
+    assert_one_of_each(t, t->s, false);
+}
+
+/* A store that remembers places of dossiers must forget those of a rolled-back transaction: they are given out again.
+ */
+static void s2_a_rolled_back_dossier_does_not_lend_its_rows_to_the_next(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    put_dossier(t, 1);
+    insert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 1);
+    t->s->ops->rollback(t->s);
+    begin(t);
+    put_dossier(t, 2);
+    insert_row(t, ENTITY_CUSTOMER, some_record_id(2, 0), 2);
+    struct row row = some_row(&t->a, ENTITY_CUSTOMER, some_record_id(1, 0), 1);
+    is(t->s->ops->row_put(t->s, &row), ERR_NOT_FOUND);
+    commit(t);
+    is(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row), ERR_NOT_FOUND);
+    assert_row(t, ENTITY_CUSTOMER, some_record_id(2, 0), 2);
+}
+
+static void s2_s3_a_failed_commit_leaves_nothing_and_poisons_the_store(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    put(t, SPACE_META, "before", "v");
+    commit(t);
+    begin(t);
+    write_one_of_each(t);
+    is(subject_commit_on_failing_disk(t), ERR_IO);
+    assert_one_of_each(t, t->s, false);
+    assert_non_null(got(t, t->s, SPACE_META, "before"));
+    is(t->s->ops->begin(t->s), ERR_IO);
+    is(t->s->ops->begin(t->s), ERR_IO);
+    subject_reopen(t);
+    assert_non_null(got(t, t->s, SPACE_META, "before"));
+    begin(t);
+    t->s->ops->del(t->s, SPACE_META, bytes_str("k"));
+    put(t, SPACE_META, "after", "v");
+    commit(t);
+    assert_non_null(got(t, t->s, SPACE_META, "after"));
+}
+
+static void s6_reads_outside_a_transaction_see_the_last_commit(void **state)
+{
+    struct subject *t = subject_of(state);
+    struct store *other = subject_other(t);
+    for (unsigned i = 0; i < 3; i++) {
+        const char *const values[] = { "one", "two", "three" };
+        begin(t);
+        put(t, SPACE_META, "k", values[i]);
+        commit(t);
+        assert_string_equal(got(t, t->s, SPACE_META, "k"), values[i]);
+        if (other != NULL) {
+            assert_string_equal(got(t, other, SPACE_META, "k"), values[i]);
+        }
+    }
+}
+
+static void write_outside(void *ctx)
+{
+    struct store *s = ctx;
+    (void)s->ops->put(s, SPACE_META, bytes_str("k"), bytes_str("v"));
+}
+
+static void begin_again(void *ctx)
+{
+    struct store *s = ctx;
+    (void)s->ops->begin(s);
+}
+
+static void misuse_of_transactions_stops_the_process(void **state)
+{
+    struct subject *t = subject_of(state);
+    assert_true(check_stops(write_outside, t->s));
+    begin(t);
+    assert_true(check_stops(begin_again, t->s));
+    assert_false(check_stops(write_outside, t->s)); /* the same write, inside */
+    commit(t);
+}
+
+/* ---- S4: scans ---- */
+
+struct keys {
+    struct subject *t;
+    char text[200];
+    size_t stop_after;
+    size_t visited;
+};
+
+static enum err note_key(void *ctx, struct bytes key, struct bytes value)
+{
+    struct keys *keys = ctx;
+    assert_int_equal(value.len, key.len + 1);
+    size_t at = strlen(keys->text);
+    assert_true(at + key.len + 2 < sizeof(keys->text));
+    memcpy(keys->text + at, key.ptr, key.len);
+    memcpy(keys->text + at + key.len, " ", 2);
+    keys->visited++;
+    return keys->visited == keys->stop_after ? ERR_BUSY : ERR_OK;
+}
+
+static void assert_scan(struct subject *t, const char *from, const char *to, bool reverse, const char *want)
+{
+    struct keys keys = { .t = t };
+    ok(t->s->ops->scan(t->s, SPACE_LOG, bytes_str(from), bytes_str(to), reverse, note_key, &keys));
+    assert_string_equal(keys.text, want);
+}
+
+static void put_scan_keys(struct subject *t)
+{
+    static const char *const names[] = { "b", "aa", "\xff\xff", "a", "c", "ab", "B" };
+    begin(t);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char value[8] = { 0 };
+        memset(value, 'v', strlen(names[i]) + 1);
+        put(t, SPACE_LOG, names[i], value);
+        put(t, SPACE_HEADS, "elsewhere", value);
+    }
+    commit(t);
+}
+
+static void s4_scans_visit_keys_in_byte_order_within_bounds(void **state)
+{
+    struct subject *t = subject_of(state);
+    put_scan_keys(t);
+    assert_scan(t, "", "", false, "B a aa ab b c \xff\xff ");
+    assert_scan(t, "", "", true, "\xff\xff c b ab aa a B ");
+    assert_scan(t, "aa", "", false, "aa ab b c \xff\xff ");
+    assert_scan(t, "aa", "c", false, "aa ab b ");
+    assert_scan(t, "aa", "c", true, "b ab aa ");
+    assert_scan(t, "", "a", false, "B ");
+    assert_scan(t, "ac", "b", false, "");
+    assert_scan(t, "c", "a", false, "");
+}
+
+static void s4_a_visitor_can_stop_a_scan(void **state)
+{
+    struct subject *t = subject_of(state);
+    put_scan_keys(t);
+    struct keys keys = { .t = t, .stop_after = 2 };
+    is(t->s->ops->scan(t->s, SPACE_LOG, bytes_str(""), bytes_str(""), false, note_key, &keys), ERR_BUSY);
+    assert_string_equal(keys.text, "B a ");
+    assert_scan(t, "", "b", false, "B a aa ab "); /* and the store is as before */
+}
+
+static enum err scan_inside(void *ctx, struct bytes key, struct bytes value)
+{
+    struct keys *keys = ctx;
+    struct keys inner = { .t = keys->t };
+    struct store *s = keys->t->s;
+    ok(s->ops->scan(s, SPACE_LOG, key, bytes_str(""), false, note_key, &inner));
+    assert_int_equal(inner.visited, 7 - keys->visited);
+    assert_string_equal(got(keys->t, s, SPACE_LOG, "a"), "vv");
+    return note_key(keys, key, value);
+}
+
+static void s4_a_visitor_may_read_even_by_the_same_scan(void **state)
+{
+    struct subject *t = subject_of(state);
+    put_scan_keys(t);
+    struct keys keys = { .t = t };
+    ok(t->s->ops->scan(t->s, SPACE_LOG, bytes_str(""), bytes_str(""), false, scan_inside, &keys));
+    assert_string_equal(keys.text, "B a aa ab b c \xff\xff ");
+}
+
+static enum err write_inside(void *ctx, struct bytes key, struct bytes value)
+{
+    (void)key;
+    (void)value;
+    assert_true(check_stops(write_outside, ctx));
+    return ERR_OK;
+}
+
+static void s4_a_visitor_must_not_write(void **state)
+{
+    struct subject *t = subject_of(state);
+    put_scan_keys(t);
+    begin(t);
+    ok(t->s->ops->scan(t->s, SPACE_LOG, bytes_str(""), bytes_str(""), false, write_inside, t->s));
+    t->s->ops->rollback(t->s);
+}
+
+/* ---- S5, S7, S8 and the byte maps ---- */
+
+static void s5_returned_bytes_are_copies(void **state)
+{
+    struct subject *t = subject_of(state);
+    struct row row;
+    struct dossier d;
+    begin(t);
+    write_one_of_each(t);
+    commit(t);
+    const char *before = got(t, t->s, SPACE_META, "k");
+    ok(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row));
+    ok(t->s->ops->dossier_get(t->s, some_dossier_id(1), &t->a, &d));
+    begin(t);
+    put(t, SPACE_META, "k", "w");
+    struct row other = some_row(&t->a, ENTITY_CUSTOMER, some_record_id(1, 0), 77);
+    ok(t->s->ops->row_put(t->s, &other));
+    struct dossier changed = some_dossier(12);
+    changed.id = some_dossier_id(1);
+    ok(t->s->ops->dossier_put(t->s, &changed));
+    commit(t);
+    struct row want = some_row(&t->a, ENTITY_CUSTOMER, some_record_id(1, 0), 9);
+    struct dossier want_dossier = some_dossier(1);
+    assert_string_equal(before, "v");
+    assert_true(row_equal(&row, &want));
+    assert_true(dossier_equal(&d, &want_dossier));
+}
+
+static void s7_put_replaces_the_whole_row(void **state)
+{
+    struct subject *t = subject_of(state);
+    const struct entity_desc *desc = catalogue_entity(ENTITY_CONTACT_POINT);
+    struct record_id id = some_record_id(3, 5);
+    begin(t);
+    put_dossier(t, 3);
+    insert_row(t, ENTITY_CONTACT_POINT, id, 1);
+    insert_row(t, ENTITY_ADDRESS, id, 2); /* same id, another entity: another row */
+    struct row next = some_row(&t->a, ENTITY_CONTACT_POINT, id, 50);
+    next.is_deleted = true;
+    next.extra = (struct bytes){ 0 };
+    for (size_t i = 0; i < desc->field_count; i += 2) {
+        next.values[i] = VALUE_NONE;
+    }
+    ok(t->s->ops->row_put(t->s, &next));
+    commit(t);
+    struct row found;
+    ok(t->s->ops->row_get(t->s, ENTITY_CONTACT_POINT, id, &t->a, &found));
+    assert_true(row_equal(&found, &next));
+    assert_row(t, ENTITY_ADDRESS, id, 2);
+}
+
+static void s8_what_is_missing_is_not_found(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    put_dossier(t, 1);
+    commit(t);
+    struct bytes value = bytes_str("untouched");
+    struct dossier d;
+    struct row row;
+    size_t dots = 0;
+    for (enum store_space s = 0; s < SPACE_COUNT; s++) {
+        is(t->s->ops->get(t->s, s, bytes_str("no"), &t->a, &value), ERR_NOT_FOUND);
+    }
+    assert_string_equal((const char *)value.ptr, "untouched");
+    is(t->s->ops->dossier_get(t->s, some_dossier_id(2), &t->a, &d), ERR_NOT_FOUND);
+    is(t->s->ops->touch_scan(t->s, some_dossier_id(2), count_dot, &dots), ERR_NOT_FOUND);
+    is(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row), ERR_NOT_FOUND);
+    is(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(2, 0), &t->a, &row), ERR_NOT_FOUND);
+    begin(t);
+    ok(t->s->ops->del(t->s, SPACE_META, bytes_str("no")));
+    commit(t);
+}
+
+static void spaces_are_apart_and_del_removes(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    for (enum store_space s = 0; s < SPACE_COUNT; s++) {
+        char value[2] = { (char)('A' + (int)s), '\0' };
+        put(t, s, "k", value);
+    }
+    commit(t);
+    begin(t);
+    ok(t->s->ops->del(t->s, SPACE_PEER, bytes_str("k")));
+    commit(t);
+    for (enum store_space s = 0; s < SPACE_COUNT; s++) {
+        const char *value = got(t, t->s, s, "k");
+        if (s == SPACE_PEER) {
+            assert_null(value);
+        } else {
+            assert_int_equal(value[0], 'A' + (int)s);
+        }
+    }
+}
+
+static enum err count_pair(void *ctx, struct bytes key, struct bytes value)
+{
+    (void)key;
+    (void)value;
+    ++*(size_t *)ctx;
+    return ERR_OK;
+}
+
+static void sizes_at_the_limit_are_kept_and_above_it_refused(void **state)
+{
+    struct subject *t = subject_of(state);
+    enum { MIB = 1 << 20 };
+    uint8_t *big = calloc(1, MIB + 1);
+    assert_non_null(big);
+    memset(big, 0xff, MIB + 1);
+    begin(t);
+    ok(t->s->ops->put(t->s, SPACE_LOG, bytes_of(big, 64), bytes_of(big, MIB)));
+    is(t->s->ops->put(t->s, SPACE_LOG, bytes_of(big, 65), bytes_str("v")), ERR_LIMIT);
+    is(t->s->ops->put(t->s, SPACE_LOG, bytes_str("k"), bytes_of(big, MIB + 1)), ERR_LIMIT);
+    ok(t->s->ops->put(t->s, SPACE_LOG, bytes_str("empty"), (struct bytes){ 0 }));
+    commit(t); /* refused sizes do not spoil the transaction */
+    struct bytes value;
+    ok(t->s->ops->get(t->s, SPACE_LOG, bytes_of(big, 64), &t->a, &value));
+    assert_true(bytes_equal(value, bytes_of(big, MIB)));
+    ok(t->s->ops->get(t->s, SPACE_LOG, bytes_str("empty"), &t->a, &value));
+    assert_int_equal(value.len, 0);
+    size_t visited = 0;
+    ok(t->s->ops->scan(t->s, SPACE_LOG, bytes_of(big, 63), bytes_str(""), false, count_pair, &visited));
+    assert_int_equal(visited, 1); /* the highest key there can be is inside an open end */
+    free(big);
+}
+
+/* ---- dossiers and touches ---- */
+
+struct dossiers {
+    uint32_t found[8];
+    size_t count;
+    struct dossier_id last;
+};
+
+static enum err note_dossier(void *ctx, const struct dossier *d)
+{
+    struct dossiers *all = ctx;
+    uint32_t n = d->owner;
+    struct dossier want = some_dossier(n);
+    assert_true(dossier_equal(d, &want));
+    assert_true(all->count == 0 || dossier_id_compare(all->last, d->id) < 0);
+    all->last = d->id;
+    all->found[all->count++] = n;
+    return ERR_OK;
+}
+
+static void dossiers_are_replaced_and_scanned_in_id_order(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    for (uint32_t n = 0; n < 6; n++) {
+        struct dossier d = some_dossier(n);
+        d.kind = DOSSIER_GROUP_BOOK;
+        d.flags = DOSSIER_ERASED;
+        d.seen = bytes_str("older and longer than the next");
+        ok(t->s->ops->dossier_put(t->s, &d));
+        put_dossier(t, n);
+    }
+    commit(t);
+    struct dossiers all = { 0 };
+    ok(t->s->ops->dossier_scan(t->s, NULL, note_dossier, &all));
+    assert_int_equal(all.count, 6);
+    struct dossiers rest = { 0 };
+    struct dossier_id from = some_dossier_id(all.found[2]);
+    ok(t->s->ops->dossier_scan(t->s, &from, note_dossier, &rest));
+    assert_int_equal(rest.count, 3);
+    assert_int_equal(rest.found[0], all.found[3]);
+    subject_reopen(t); /* nothing remembered: places come from the tables */
+    begin(t);
+    put_dossier(t, 3);
+    commit(t);
+    struct dossiers again = { 0 };
+    ok(t->s->ops->dossier_scan(t->s, NULL, note_dossier, &again));
+    assert_int_equal(again.count, 6);
+}
+
+struct dots {
+    struct dot dots[8];
+    size_t count;
+};
+
+static enum err note_dot(void *ctx, struct dot dot)
+{
+    struct dots *all = ctx;
+    all->dots[all->count++] = dot;
+    return ERR_OK;
+}
+
+static void touches_are_a_set_in_dot_order(void **state)
+{
+    struct subject *t = subject_of(state);
+    const struct dot given[] = { { 2, 1, 1 }, { 1, 9, 5 }, { 1, 2, 300 }, { 1, 2, 7 }, { 1, 2, 300 },
+        { UINT32_MAX, UINT32_MAX, INT64_MAX } };
+    const struct dot want[] = { { 1, 2, 7 }, { 1, 2, 300 }, { 1, 9, 5 }, { 2, 1, 1 },
+        { UINT32_MAX, UINT32_MAX, INT64_MAX } };
+    begin(t);
+    put_dossier(t, 1);
+    put_dossier(t, 2);
+    for (size_t i = 0; i < ARRAY_LEN(given); i++) {
+        ok(t->s->ops->touch_add(t->s, some_dossier_id(1), given[i]));
+    }
+    ok(t->s->ops->touch_add(t->s, some_dossier_id(2), (struct dot){ 1, 1, 1 }));
+    is(t->s->ops->touch_add(t->s, some_dossier_id(3), given[0]), ERR_NOT_FOUND);
+    is(t->s->ops->touch_add(t->s, some_dossier_id(1), (struct dot){ 1, 1, UINT64_MAX }), ERR_LIMIT);
+    commit(t);
+    struct dots all = { 0 };
+    ok(t->s->ops->touch_scan(t->s, some_dossier_id(1), note_dot, &all));
+    assert_int_equal(all.count, ARRAY_LEN(want));
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        assert_true(dot_equal(all.dots[i], want[i]));
+    }
+}
+
+static void clear_derived_empties_what_can_be_rebuilt(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    write_one_of_each(t);
+    for (enum store_space s = 0; s < SPACE_COUNT; s++) {
+        put(t, s, "k", "v");
+    }
+    commit(t);
+    begin(t);
+    ok(t->s->ops->clear_derived(t->s));
+    t->s->ops->rollback(t->s);
+    assert_one_of_each(t, t->s, true);
+    begin(t);
+    ok(t->s->ops->clear_derived(t->s));
+    commit(t);
+    for (enum store_space s = 0; s < SPACE_COUNT; s++) {
+        bool is_derived = s == SPACE_CONFLICT || s == SPACE_CONTESTED;
+        assert_int_equal(got(t, t->s, s, "k") == NULL, is_derived);
+    }
+    struct row row;
+    struct dossier d;
+    struct dossier want = some_dossier(1);
+    size_t dots = 0;
+    is(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row), ERR_NOT_FOUND);
+    ok(t->s->ops->touch_scan(t->s, some_dossier_id(1), count_dot, &dots));
+    assert_int_equal(dots, 0);
+    ok(t->s->ops->dossier_get(t->s, some_dossier_id(1), &t->a, &d));
+    want.owner = 0;
+    want.seen = (struct bytes){ 0 };
+    assert_true(dossier_equal(&d, &want));
+}
+
+static const struct suite_test tests[] = {
+    SUITE_TEST(s1_changes_are_visible_inside_and_to_nothing_else),
+    SUITE_TEST(s2_a_commit_survives_reopening),
+    SUITE_TEST(s2_a_rollback_leaves_nothing),
+    SUITE_TEST(s2_an_open_transaction_does_not_survive_reopening),
+    SUITE_TEST(s2_a_rolled_back_dossier_does_not_lend_its_rows_to_the_next),
+    SUITE_TEST(s2_s3_a_failed_commit_leaves_nothing_and_poisons_the_store),
+    SUITE_TEST(s4_scans_visit_keys_in_byte_order_within_bounds),
+    SUITE_TEST(s4_a_visitor_can_stop_a_scan),
+    SUITE_TEST(s4_a_visitor_may_read_even_by_the_same_scan),
+    SUITE_TEST(s4_a_visitor_must_not_write),
+    SUITE_TEST(s5_returned_bytes_are_copies),
+    SUITE_TEST(s6_reads_outside_a_transaction_see_the_last_commit),
+    SUITE_TEST(s7_put_replaces_the_whole_row),
+    SUITE_TEST(s8_what_is_missing_is_not_found),
+    SUITE_TEST(misuse_of_transactions_stops_the_process),
+    SUITE_TEST(spaces_are_apart_and_del_removes),
+    SUITE_TEST(sizes_at_the_limit_are_kept_and_above_it_refused),
+    SUITE_TEST(dossiers_are_replaced_and_scanned_in_id_order),
+    SUITE_TEST(touches_are_a_set_in_dot_order),
+    SUITE_TEST(clear_derived_empties_what_can_be_rebuilt),
+};
+
+int main(void)
+{
+    return suite_run(tests, ARRAY_LEN(tests));
+}
