@@ -1,0 +1,58 @@
+#ifndef JIPAN_REQUEST_H
+#define JIPAN_REQUEST_H
+
+#include "node/app.h"
+
+#include <jansson.h>
+
+/*
+ * Requests: what a person or a script asks of a node, as JSON, the same whether it comes over the control socket or
+ * from a command that opened the store itself.
+ *
+ *   request: {"verb": "get", "user": "wang", "password": "…", "args": {…}}
+ *   reply:   {"code": 0, "result": …}   or   {"code": 3, "error": "NOT_FOUND", "zh": "…", "en": "…", "result": …?}
+ *
+ * Every verb is one row of a table: name, handler, whether it needs a login, whether it needs an opened store.
+ */
+struct request {
+    struct app *app;
+    json_t *args; /* borrowed object, never NULL */
+    const struct member_user *user; /* NULL when the verb needs no login */
+    struct now now;
+    struct why why; /* what to tell the person on an error */
+    json_t *result; /* owned by the dispatcher; handlers set it with request_set */
+    void *daemon; /* struct daemon when one serves this, else NULL */
+};
+
+typedef enum err (*request_fn)(struct request *rq);
+
+enum request_flag { REQUEST_NO_LOGIN = 1 << 0 };
+
+struct request_verb {
+    const char *name;
+    request_fn fn;
+    unsigned flags;
+};
+
+/* Each handlers_*.c exports one table ended by a NULL name; request.c lists the tables. */
+extern const struct request_verb handlers_read[]; /* get find history conflicts conflict due */
+extern const struct request_verb handlers_write[]; /* new set delete decide */
+extern const struct request_verb handlers_bulk[]; /* import export dump */
+extern const struct request_verb handlers_audit[]; /* audit audit-verify audit-export */
+extern const struct request_verb
+    handlers_admin[]; /* user-* node-* invite peer-* status verify statehash policy-* whoami */
+
+/* Runs one request; returns a new reply object. Never fails except for memory (NULL). */
+json_t *request_run(struct app *app, json_t *request, void *daemon);
+
+/* Argument helpers: NULL/empty when absent; ERR_USAGE with why when required or of the wrong type. */
+struct bytes request_text(const struct request *rq, const char *key); /* empty if absent */
+MUST_USE enum err request_need(struct request *rq, const char *key, struct bytes *out);
+bool request_flag(const struct request *rq, const char *key);
+int64_t request_int(const struct request *rq, const char *key, int64_t fallback);
+void request_set(struct request *rq, json_t *result); /* takes over the reference */
+
+/* Common refusals. */
+enum err request_deny(struct request *rq, const struct access_answer *answer);
+
+#endif
