@@ -14,7 +14,9 @@
  *
  * The signature covers everything before it under the label "jipan/member/v1" and the group id; hash of an entry =
  * labelled BLAKE2b-256 of the same bytes. Entry 1 is the genesis; the group id is the first 16 bytes of the hash of the
- * genesis body. Bodies are canonical (varints, blobs) and are listed in docs/PROTOCOL.md section 4.
+ * genesis body. Bodies are canonical (varints, blobs) and are listed in docs/PROTOCOL.md section 4. Numbers of
+ * stations, nodes and users are dense from 1. Stations and nodes are never changed after their entry, except by a
+ * revocation.
  */
 enum {
     MEMBER_ENTRY_MAX_BYTES = 1 << 18,
@@ -25,6 +27,8 @@ enum {
     MEMBERS_NODES_MAX = 4096,
     MEMBERS_USERS_MAX = 16384,
     MEMBERS_STATIONS_MAX = 1024,
+    MEMBERS_ENTRIES_MAX = 1 << 20,
+    MEMBERS_GROUP_STATION = 0, /* in key epochs: the group itself; every node but relays is in its scope */
     CLASS_KEYS_PER_EPOCH = CLASS_COUNT, /* one slot per class; PUBLIC unused */
 };
 
@@ -96,17 +100,20 @@ struct node_secrets {
     uint8_t tls_seed[32], tls_public[32];
 };
 
+/* Copies self (wiped by members_free). Pointers handed out by the queries stay valid until members_free. */
 MUST_USE enum err members_new(struct mem *mem, const struct node_secrets *self, struct members **out);
 void members_free(struct members *m);
 
 /**
  * members_append: verify and fold one entry (bytes as received). Accepts only number head+1 whose prev is the head
  * hash. Errors: ERR_GAP out of order ahead; ERR_EXISTS same bytes already there; ERR_CONFLICT another entry with that
- * number (fork of the authority: keep the first, report); ERR_SIGNATURE, ERR_FORMAT, ERR_VERSION, ERR_LIMIT. State
- * unchanged on error.
+ * number or on another past (fork of the authority: keep the first, report), only if its signature is good;
+ * ERR_SIGNATURE, ERR_FORMAT, ERR_VERSION (also a kind of entry this build does not know), ERR_LIMIT, ERR_NOMEM;
+ * ERR_INVALID well-formed but against the state (unknown station, number or login taken, ...). State unchanged on
+ * error. A wrap for this node that does not open is not an error: every node must fold the same log.
  */
 MUST_USE enum err members_append(struct members *m, struct bytes entry);
-/* Reads every entry of SPACE_MEMBER in order and folds it. */
+/* Reads every entry of SPACE_MEMBER in order and folds it; m must be fresh. ERR_DAMAGED: the stored chain is broken. */
 MUST_USE enum err members_load(struct members *m, struct store *s);
 
 const uint8_t *members_group_id(const struct members *m); /* 16 bytes */
@@ -138,11 +145,14 @@ const struct class_keys *members_keys(const struct members *m, uint32_t station,
 
 /* True if a commit of this dot is accepted: its node existed, and it is not beyond the cut of a revocation. */
 bool members_accepts_dot(const struct members *m, struct dot dot);
-/* May this node hold dossiers of that station at all (own station, scope, group)? Relays and revoked nodes: false. */
+/* May this node hold dossiers of that station at all (own station, scope, group)? Relays and revoked nodes: false.
+ * MEMBERS_GROUP_STATION: every other node. */
 bool members_node_in_scope(const struct member_node *n, uint32_t station);
 
 /* --- making entries (authority only): each writes one complete signed entry, numbered head+1, into out. The caller
- * stores it and then calls members_append. authority_secret: Ed25519 secret key (64 bytes).
+ * stores it and then calls members_append. authority_secret: Ed25519 secret key (64 bytes). Errors are those that
+ * members_append would give; then out is unchanged. Numbers must be the next free ones (members_next_*), except that a
+ * user entry may replace a known user.
  * -------------------------------------------- */
 struct member_author {
     const uint8_t *authority_secret;
@@ -157,10 +167,11 @@ MUST_USE enum err members_make_node(
     struct members *m, const struct member_author *by, const struct member_node *n, struct buf *out);
 MUST_USE enum err members_make_user(
     struct members *m, const struct member_author *by, const struct member_user *u, struct buf *out);
-/* New epoch of a station: fresh random keys wrapped to every unrevoked node in scope. */
+/* New epoch of a station (or MEMBERS_GROUP_STATION): fresh random keys wrapped to every unrevoked node in scope.
+ * ERR_INVALID when there is none. */
 MUST_USE enum err members_make_key_epoch(
     struct members *m, const struct member_author *by, uint32_t station, struct buf *out);
-/* Gives one node all epochs of one station that this node holds. */
+/* Gives one node all epochs of one station that this node holds; ERR_NO_KEY when it holds none. */
 MUST_USE enum err members_make_key_grant(
     struct members *m, const struct member_author *by, uint32_t station, const struct member_node *to, struct buf *out);
 MUST_USE enum err members_make_revoke(struct members *m, const struct member_author *by, uint32_t node,
