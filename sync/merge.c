@@ -1,13 +1,8 @@
 /*
  * Owns: the verdict over all writes of one field: what it shows, its open conflict, its past conflicts.
  *
- * Shape: writes are put in dot order; the writes of one origin (node, epoch) form a chain, and every context covers a
- * prefix of each chain, so "all that x had seen" is one row of prefix lengths. For each position of a chain we keep
- * the union of the contexts up to there (reach). What is superseded inside a row is then the union of the reach of its
- * chain tops, and its heads are what is left of each chain: rows x chains steps instead of comparing all pairs.
- *
- * Invariants: nothing but the set of writes goes in; every order is total; a past conflict is exactly what its settling
- * write's author had before him, heads of his view, so its id is the one that was open on his screen.
+ * Invariants: nothing but the set of writes goes in; every order is total; a past conflict is what its settling write's
+ * author had before him, heads of his view, so its id is the one that was open on his screen.
  *
  * Deliberately not here: which writes count (rights, gaps and erasure are judged before), storing entries
  * (sync/conflict.c), and any use of time except as a tie-break between writes that are already known to be concurrent.
@@ -15,44 +10,13 @@
 #include "sync/merge.h"
 
 #include "schema/base/check.h"
+#include "sync/causal.h"
 #include "sync/seal.h"
 
 /* Lower than any rank a code list can give. */
 #define RANK_NONE INT64_MIN
 
-/* --- orders ------------------------------------------------------------------------------------------------------ */
-
-typedef int (*order_fn)(const void *ctx, size_t x, size_t y);
-
-static void sift_down(size_t *v, size_t root, size_t count, order_fn order, const void *ctx)
-{
-    for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
-        if (child + 1 < count && order(ctx, v[child], v[child + 1]) < 0) {
-            child++;
-        }
-        if (order(ctx, v[root], v[child]) >= 0) {
-            return;
-        }
-        size_t keep = v[root];
-        v[root] = v[child];
-        v[child] = keep;
-        root = child;
-    }
-}
-
-/* Heap sort: in place and without recursion, because the library sort may allocate. */
-static void sort_indexes(size_t *v, size_t count, order_fn order, const void *ctx)
-{
-    for (size_t i = count / 2; i > 0; i--) {
-        sift_down(v, i - 1, count, order, ctx);
-    }
-    for (size_t end = count; end > 1; end--) {
-        size_t keep = v[0];
-        v[0] = v[end - 1];
-        v[end - 1] = keep;
-        sift_down(v, 0, end - 1, order, ctx);
-    }
-}
+/* --- orders */
 
 static int dot_order(const void *ctx, size_t x, size_t y)
 {
@@ -77,7 +41,7 @@ static int newest_first(const void *ctx, size_t x, size_t y)
     return c != 0 ? c : (x > y) - (x < y);
 }
 
-/* --- rules ------------------------------------------------------------------------------------------------------- */
+/* --- rules */
 
 /* A choice of writes; index NULL means all of them in place. */
 struct pick {
@@ -190,110 +154,7 @@ bool merge_needs_person(const struct field *f, const struct field_write *heads, 
     return pick_needs_person(f, &p);
 }
 
-/* --- who had seen whom ------------------------------------------------------------------------------------------- */
-
-struct causal {
-    const struct field_write *writes;
-    const size_t *at; /* distinct writes in dot order */
-    size_t count;
-    size_t *chain; /* first position of each chain; one more entry holds count */
-    size_t chain_count;
-    uint32_t *reach; /* count rows of chain_count prefix lengths */
-    uint32_t *row; /* scratch rows */
-    uint32_t *cover;
-};
-
-static bool same_origin(struct dot x, struct dot y)
-{
-    return x.node == y.node && x.epoch == y.epoch;
-}
-
-/* A context never covers its own commit or later ones of its origin, whatever it says. */
-static bool supersedes(const struct field_write *x, const struct field_write *y)
-{
-    if (same_origin(x->dot, y->dot) && y->dot.seq >= x->dot.seq) {
-        return false;
-    }
-    return vv_covers(&x->context, y->dot);
-}
-
-/* How many writes of each chain x had seen. */
-static void causal_seen(const struct causal *c, const struct field_write *x, uint32_t *row)
-{
-    for (size_t k = 0; k < c->chain_count; k++) {
-        size_t lo = c->chain[k];
-        size_t hi = c->chain[k + 1];
-        while (lo < hi) {
-            size_t mid = lo + (hi - lo) / 2;
-            if (supersedes(x, &c->writes[c->at[mid]])) {
-                lo = mid + 1;
-            } else {
-                hi = mid;
-            }
-        }
-        row[k] = (uint32_t)(lo - c->chain[k]);
-    }
-}
-
-static void row_raise(uint32_t *row, const uint32_t *by, size_t count)
-{
-    for (size_t k = 0; k < count; k++) {
-        row[k] = row[k] < by[k] ? by[k] : row[k];
-    }
-}
-
-static enum err causal_build(
-    struct causal *c, struct arena *a, const struct field_write *writes, const size_t *at, size_t count)
-{
-    *c = (struct causal){ .writes = writes, .at = at, .count = count };
-    c->chain = arena_array(a, count + 1, sizeof(*c->chain));
-    if (c->chain == NULL) {
-        return ERR_NOMEM;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0 || !same_origin(writes[at[i - 1]].dot, writes[at[i]].dot)) {
-            c->chain[c->chain_count++] = i;
-        }
-    }
-    c->chain[c->chain_count] = count;
-    size_t row_bytes = c->chain_count * sizeof(*c->row);
-    c->row = arena_array(a, 1, row_bytes);
-    c->cover = arena_array(a, 1, row_bytes);
-    c->reach = arena_array(a, count, row_bytes);
-    if (c->row == NULL || c->cover == NULL || c->reach == NULL) {
-        return ERR_NOMEM;
-    }
-    for (size_t k = 0; k < c->chain_count; k++) {
-        for (size_t i = c->chain[k]; i < c->chain[k + 1]; i++) {
-            uint32_t *reach = c->reach + i * c->chain_count;
-            causal_seen(c, &writes[at[i]], reach);
-            if (i > c->chain[k]) {
-                row_raise(reach, reach - c->chain_count, c->chain_count);
-            }
-        }
-    }
-    return ERR_OK;
-}
-
-/* Heads of the writes inside a row, in dot order. */
-static size_t causal_heads(const struct causal *c, const uint32_t *row, size_t *out)
-{
-    memset(c->cover, 0, c->chain_count * sizeof(*c->cover));
-    for (size_t k = 0; k < c->chain_count; k++) {
-        if (row[k] > 0) {
-            row_raise(c->cover, c->reach + (c->chain[k] + row[k] - 1) * c->chain_count, c->chain_count);
-        }
-    }
-    size_t count = 0;
-    for (size_t k = 0; k < c->chain_count; k++) {
-        for (uint32_t i = c->cover[k]; i < row[k]; i++) {
-            out[count++] = c->at[c->chain[k] + i];
-        }
-    }
-    return count;
-}
-
-/* --- conflicts --------------------------------------------------------------------------------------------------- */
+/* --- conflicts */
 
 struct merge {
     struct arena *a;
@@ -361,7 +222,7 @@ static enum err list_copy(const struct merge *m, const size_t *v, size_t count, 
         return ERR_NOMEM;
     }
     memcpy(copy, v, count * sizeof(*copy));
-    sort_indexes(copy, count, newest_first, m->writes);
+    causal_sort(copy, count, newest_first, m->writes);
     for (size_t i = 1; i < count; i++) {
         if (copy[i] == keep) {
             memmove(copy + 1, copy, i * sizeof(*copy));
@@ -369,7 +230,7 @@ static enum err list_copy(const struct merge *m, const size_t *v, size_t count, 
         }
     }
     size_t n = list_fit(m->writes, copy, count);
-    sort_indexes(copy, n, dot_order, m->writes);
+    causal_sort(copy, n, dot_order, m->writes);
     *out = copy;
     *kept = n;
     return ERR_OK;
@@ -389,7 +250,7 @@ static enum err conflict_fill(struct merge *m, size_t count, size_t winner, stru
 /* What a write had before it: the heads of its author's view, and itself too if it is late. Fills the scratch list. */
 static size_t past_siblings(struct merge *m, size_t write, bool is_late, size_t *winner)
 {
-    causal_seen(&m->causal, &m->writes[write], m->causal.row);
+    causal_under(&m->causal, &m->writes[write], m->causal.row);
     size_t n = causal_heads(&m->causal, m->causal.row, m->list);
     if (n == 0 && is_late) {
         m->list[n++] = m->shown; /* it had seen only other late writes */
@@ -401,7 +262,7 @@ static size_t past_siblings(struct merge *m, size_t write, bool is_late, size_t 
     *winner = m->list[pick_winner(m->field, &p)];
     if (is_late) {
         m->list[n++] = write;
-        sort_indexes(m->list, n, dot_order, m->writes);
+        causal_sort(m->list, n, dot_order, m->writes);
     }
     return n;
 }
@@ -458,7 +319,7 @@ static enum err past_list(struct merge *m, struct past *past, size_t *order, str
     for (size_t i = 0; i < found; i++) {
         order[i] = i;
     }
-    sort_indexes(order, found, past_order, past);
+    causal_sort(order, found, past_order, past);
     for (size_t i = 0; i < found;) {
         size_t end = i + 1;
         while (end < found && memcmp(past[order[i]].id, past[order[end]].id, CONFLICT_ID_BYTES) == 0) {
@@ -474,7 +335,7 @@ static enum err past_list(struct merge *m, struct past *past, size_t *order, str
     return ERR_OK;
 }
 
-/* --- verdict ----------------------------------------------------------------------------------------------------- */
+/* --- verdict */
 
 /* Distinct writes in dot order. */
 static enum err writes_distinct(
@@ -487,7 +348,7 @@ static enum err writes_distinct(
     for (size_t i = 0; i < count; i++) {
         at[i] = i;
     }
-    sort_indexes(at, count, dot_order, writes);
+    causal_sort(at, count, dot_order, writes);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         if (kept == 0 || !dot_equal(writes[at[kept - 1]].dot, writes[at[i]].dot)) {
@@ -497,16 +358,6 @@ static enum err writes_distinct(
     *out = at;
     *n = kept;
     return ERR_OK;
-}
-
-static bool row_is_empty(const uint32_t *row, size_t count)
-{
-    for (size_t k = 0; k < count; k++) {
-        if (row[k] != 0) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* FIXED: a plain write that had seen another one does not count. */
@@ -522,7 +373,7 @@ static enum err split_late(struct merge *m, const size_t *at, size_t count)
     for (size_t i = 0; i < count; i++) {
         const struct field_write *w = &m->writes[at[i]];
         causal_seen(&m->causal, w, m->causal.row);
-        if (w->is_decision || row_is_empty(m->causal.row, m->causal.chain_count)) {
+        if (w->is_decision || causal_row_is_empty(&m->causal, m->causal.row)) {
             counted[n++] = at[i];
         } else {
             m->late[late++] = at[i];
@@ -540,9 +391,7 @@ static enum err split_late(struct merge *m, const size_t *at, size_t count)
 static size_t heads_all(struct merge *m)
 {
     const struct causal *c = &m->causal;
-    for (size_t k = 0; k < c->chain_count; k++) {
-        c->row[k] = (uint32_t)(c->chain[k + 1] - c->chain[k]);
-    }
+    causal_all(c, c->row);
     size_t n = causal_heads(c, c->row, m->list);
     if (n == 0) {
         memcpy(m->list, c->at, c->count * sizeof(*c->at));

@@ -12,16 +12,16 @@
  * Heads are the writes that no other write of the set supersedes. One head, or heads of equal value ("agreed"): no open
  * conflict. Otherwise the rule of the field picks the winner among the heads, and the others stay as losers.
  *
- * Past conflicts: a write whose context covers two or more mutually concurrent writes of the field with different
- * values joined them; its parents (the maximal writes under its context) form a closed conflict settled by that write.
- * Concurrent joins of the same parents are listed in the same closed conflict (same id).
+ * Past conflicts: a write whose context covers, directly or through other writes of the set, two or more mutually
+ * concurrent writes of the field joined them; its parents (the maximal writes under its context) form a closed conflict
+ * settled by that write. Concurrent joins of the same parents are listed in the same closed conflict (same id).
  *
  * Two rules look at more than the heads. SET shows the union of all writes and lists nothing. FIXED ignores a plain
  * write that had seen another write of the field: it is late, and is kept beside what it had seen in a closed conflict
  * that nobody needs to settle; only a decision replaces a fixed value.
  *
- * Merge is total over any input with distinct contents per dot. It relies on the caller for one thing: a part whose
- * context names commits this node does not have is held back, so no context claims the future (decision 0006).
+ * Merge is total: contexts that lie, even in a circle, give a verdict. But an author who claims to have seen commits
+ * that do not exist yet hides them when they come; refusing such a part is for the caller (decision 0006).
  */
 struct field_write {
     struct dot dot;
