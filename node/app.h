@@ -32,6 +32,7 @@ struct app {
         uint8_t tag[32];
     } verified[16];
     size_t verified_next;
+    bool members_changed; /* entries folded in the running transaction: a rollback must reload */
 };
 
 struct now app_now(void);

@@ -1,0 +1,505 @@
+/*
+ * Owns: opening and creating a node: vault, store, identity, membership, core, in that order, and taking them down in
+ * reverse. Invariants: a home either holds a complete node or nothing of ours; secrets live in the vault and are wiped
+ * from memory on close. Knows no verbs and no sockets.
+ */
+#include "node/app.h"
+
+#include "node/app_internal.h"
+#include "node/store_sqlite.h"
+#include "schema/base/check.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static void *heap_resize(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    (void)ctx;
+    (void)old_bytes;
+    if (new_bytes == 0) {
+        free(ptr);
+        return NULL;
+    }
+    return realloc(ptr, new_bytes);
+}
+
+struct mem app_mem(size_t max_bytes)
+{
+    return (struct mem){ .resize = heap_resize, .max_bytes = max_bytes };
+}
+
+static void os_fill(void *ctx, void *out, size_t len)
+{
+    (void)ctx;
+    randombytes_buf(out, len);
+}
+
+struct rng app_rng(void)
+{
+    return (struct rng){ .fill = os_fill };
+}
+
+struct now app_now(void)
+{
+    struct timespec wall = { 0 };
+    struct timespec mono = { 0 };
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    return (struct now){ .wall_ms = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000,
+        .mono_ms = (uint64_t)mono.tv_sec * 1000 + (uint64_t)mono.tv_nsec / 1000000 };
+}
+
+bool app_exists(const char *home)
+{
+    return vault_exists(home);
+}
+
+static enum err make_home(const char *home, struct why *why)
+{
+    if (mkdir(home, 0700) == 0 || errno == EEXIST) {
+        return ERR_OK;
+    }
+    if (errno == ENOENT) {
+        return why_setf(why, ERR_NOT_FOUND, "上级目录不存在：%s", "the parent directory does not exist: %s", home);
+    }
+    return why_setf(why, ERR_IO, "不能建立目录 %s；请检查权限和磁盘",
+        "cannot create directory %s; check permissions and disk", home);
+}
+
+/* An app with memory and chance, before it has files. */
+static struct app *app_blank(const char *home)
+{
+    struct app *app = calloc(1, sizeof(*app));
+    if (app == NULL || sodium_init() < 0 || strlen(home) >= sizeof(app->home)) {
+        free(app);
+        return NULL;
+    }
+    memcpy(app->home, home, strlen(home) + 1);
+    app->mem = app_mem(APP_MEM_MAX_BYTES);
+    app->rng = app_rng();
+    rng_fill(&app->rng, app->cache_key, sizeof(app->cache_key));
+    arena_init(&app->arena, &app->mem, APP_REQUEST_ARENA_BYTES);
+    return app;
+}
+
+void app_close(struct app *app)
+{
+    if (app == NULL) {
+        return;
+    }
+    if (app->core.mem != NULL) {
+        core_close(&app->core);
+    }
+    members_free(app->members);
+    store_sqlite_free(app->store);
+    vault_close(app->vault);
+    arena_release(&app->arena);
+    sodium_memzero(app, sizeof(*app));
+    free(app);
+}
+
+enum { SELF_BYTES = 4 + 32 + 32 + 32 };
+
+void identity_from_seeds(struct node_secrets *self, uint32_t number, const uint8_t sign_seed[32],
+    const uint8_t box_seed[32], const uint8_t tls_seed[32])
+{
+    uint8_t tls_secret[SIGN_SECRET_BYTES];
+    self->number = number;
+    seal_sign_keypair(sign_seed, self->sign_public, self->sign_secret);
+    seal_box_keypair(box_seed, self->box_public, self->box_secret);
+    seal_sign_keypair(tls_seed, self->tls_public, tls_secret);
+    memcpy(self->tls_seed, tls_seed, 32);
+    sodium_memzero(tls_secret, sizeof(tls_secret));
+}
+
+static enum err put_self(struct app *app, uint32_t number, const uint8_t sign_seed[32], const uint8_t box_seed[32],
+    const uint8_t tls_seed[32])
+{
+    uint8_t all[SELF_BYTES] = { (uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
+        (uint8_t)number };
+    const uint8_t epoch[4] = { 0, 0, 0, 1 };
+    memcpy(all + 4, sign_seed, 32);
+    memcpy(all + 36, box_seed, 32);
+    memcpy(all + 68, tls_seed, 32);
+    enum err e = app->store->ops->put(app->store, SPACE_META, BYTES_LIT("self"), BYTES_OF(all));
+    if (e == ERR_OK) {
+        e = app->store->ops->put(app->store, SPACE_META, BYTES_LIT("epoch"), BYTES_OF(epoch));
+    }
+    sodium_memzero(all, sizeof(all));
+    return e;
+}
+
+static enum err load_self(struct app *app)
+{
+    struct bytes self = { 0 };
+    struct bytes other = { 0 };
+    struct core *c = &app->core;
+    uint32_t number = 0;
+    enum err e = app->store->ops->get(app->store, SPACE_META, BYTES_LIT("self"), &app->arena, &self);
+    if (e != ERR_OK || self.len != SELF_BYTES) {
+        return e == ERR_OK || e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
+    }
+    struct reader r = reader_of(self);
+    e = reader_u32be(&r, &number);
+    if (e == ERR_OK) {
+        identity_from_seeds(&c->self, number, self.ptr + 4, self.ptr + 36, self.ptr + 68);
+        e = app->store->ops->get(app->store, SPACE_META, BYTES_LIT("epoch"), &app->arena, &other);
+    }
+    if (e == ERR_OK) {
+        r = reader_of(other);
+        e = reader_u32be(&r, &c->epoch);
+    }
+    if (e != ERR_OK) {
+        return e == ERR_NOT_FOUND || e == ERR_TRUNCATED ? ERR_DAMAGED : e;
+    }
+    e = app->store->ops->get(app->store, SPACE_META, BYTES_LIT("authority"), &app->arena, &other);
+    if (e == ERR_OK && other.len == 32) {
+        uint8_t public_key[SIGN_PUBLIC_BYTES];
+        seal_sign_keypair(other.ptr, public_key, c->authority_secret);
+        c->is_authority = true;
+    }
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* The key of pseudonyms in audit logs: group-wide, so that an auditor's question means the same on every node. */
+static enum err pseudonym_key(const struct members *m, uint8_t out[KEY_BYTES])
+{
+    const struct class_keys *keys = members_keys(m, 0, 1);
+    if (keys == NULL) {
+        return ERR_NO_KEY;
+    }
+    seal_hash(out, KEY_BYTES, "jipan/pseudonym-key/v1", keys->key[CLASS_BUSINESS], NULL, 0);
+    return ERR_OK;
+}
+
+static enum err open_core(struct app *app)
+{
+    uint8_t key[KEY_BYTES];
+    struct core *c = &app->core;
+    c->store = app->store;
+    c->mem = &app->mem;
+    c->rng = &app->rng;
+    c->members = app->members;
+    enum err e = pseudonym_key(app->members, key);
+    if (e == ERR_OK) {
+        e = core_open(c, &app->arena, key);
+    }
+    sodium_memzero(key, sizeof(key));
+    arena_reset(&app->arena);
+    return e;
+}
+
+/* Vault is open: everything above it. */
+static enum err open_rest(struct app *app, struct why *why)
+{
+    enum err e = store_sqlite_new(vault_db(app->vault), &app->store, why);
+    if (e == ERR_OK) {
+        e = load_self(app);
+    }
+    if (e == ERR_OK) {
+        e = members_new(&app->mem, &app->core.self, &app->members);
+    }
+    if (e == ERR_OK) {
+        e = members_load(app->members, app->store);
+    }
+    if (e == ERR_OK) {
+        e = open_core(app);
+    }
+    if (e == ERR_DAMAGED && why->zh[0] == '\0') {
+        return why_set(why, e, "库内容不完整；请从备份恢复或重新加入集团",
+            "the store is incomplete; restore a backup or join again");
+    }
+    return e;
+}
+
+enum err app_open(const char *home, struct bytes passphrase, struct app **out, struct why *why)
+{
+    struct app *app = NULL;
+    if (!vault_exists(home)) {
+        return why_setf(why, ERR_NOT_FOUND, "%s 里还没有节点；先运行 jipan init 或 jipan join",
+            "there is no node in %s; run jipan init or jipan join first", home);
+    }
+    app = app_blank(home);
+    if (app == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err e = vault_open(home, passphrase, &app->vault, why);
+    if (e == ERR_OK) {
+        e = open_rest(app, why);
+    }
+    if (e == ERR_OK) {
+        *out = app;
+    } else {
+        app_close(app);
+    }
+    return e;
+}
+
+/* Takes back what a failed creation left. */
+static void remove_files(const char *home)
+{
+    static const char *const names[] = { "jipan.db", "jipan.db-wal", "jipan.lock" };
+    char path[APP_PATH_MAX + 32];
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", home, names[i]);
+        (void)unlink(path);
+    }
+}
+
+static enum err create_vault(const char *home, struct bytes passphrase, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
+    struct app **out, struct why *why)
+{
+    if (vault_exists(home)) {
+        return why_setf(why, ERR_EXISTS, "%s 里已有节点", "there already is a node in %s", home);
+    }
+    enum err e = make_home(home, why);
+    struct app *app = e == ERR_OK ? app_blank(home) : NULL;
+    if (e == ERR_OK && app == NULL) {
+        e = ERR_NOMEM;
+    }
+    if (e == ERR_OK) {
+        e = vault_create(home, passphrase, recovery_text, &app->vault, why);
+    }
+    if (e == ERR_OK) {
+        e = store_sqlite_new(vault_db(app->vault), &app->store, why);
+    }
+    if (e != ERR_OK) {
+        app_close(app);
+        return e;
+    }
+    *out = app;
+    return ERR_OK;
+}
+
+static enum err check_init(const struct app_init *in, struct why *why)
+{
+    if (in->group_name.len == 0 || in->group_name.len > MEMBER_NAME_MAX_BYTES) {
+        return why_set(why, ERR_USAGE, "请用 --group 写明集团名称", "name the group with --group");
+    }
+    if (in->station_code.len == 0 || in->station_code.len > MEMBER_CODE_MAX_BYTES) {
+        return why_set(
+            why, ERR_USAGE, "请用 --station 写明网点代码，例如 S1", "give the station's code with --station, e.g. S1");
+    }
+    if (in->admin_login.len == 0 || in->admin_login.len > MEMBER_LOGIN_MAX_BYTES || in->admin_password.len < 8) {
+        return why_set(why, ERR_USAGE, "管理员需要登录名和至少 8 位的密码",
+            "the administrator needs a login and a password of at least 8 characters");
+    }
+    return ERR_OK;
+}
+
+static enum err first_members(struct app *app, const struct app_init *in, const struct node_secrets *self)
+{
+    struct member_station station = { .number = 1 };
+    struct member_node node = { .number = 1, .kind = NODE_STATION, .station = 1, .holds_group = true };
+    struct member_user user = { .number = 1, .station = 1, .roles = role_bit(ROLE_AD), .is_active = true };
+    memcpy(station.code, in->station_code.ptr, in->station_code.len);
+    memcpy(station.name, in->station_code.ptr, in->station_code.len);
+    memcpy(node.sign_key, self->sign_public, 32);
+    memcpy(node.box_key, self->box_public, 32);
+    memcpy(node.tls_key, self->tls_public, 32);
+    memcpy(user.login, in->admin_login.ptr, in->admin_login.len);
+    memcpy(user.name, in->admin_login.ptr, in->admin_login.len);
+    enum err e = password_verifier(in->admin_password, user.verifier);
+    if (e == ERR_OK) {
+        e = member_add_genesis(app, in->group_name);
+    }
+    if (e == ERR_OK) {
+        e = member_add_station(app, &station);
+    }
+    if (e == ERR_OK) {
+        e = member_add_node(app, &node);
+    }
+    if (e == ERR_OK) {
+        e = member_add_user(app, &user);
+    }
+    if (e == ERR_OK) {
+        e = member_add_key_epoch(app, 0);
+    }
+    return e == ERR_OK ? member_add_key_epoch(app, 1) : e;
+}
+
+static enum err create_group(struct app *app, const struct app_init *in)
+{
+    uint8_t seeds[4][32]; /* sign, box, tls, authority */
+    uint8_t authority_public[SIGN_PUBLIC_BYTES];
+    struct core *c = &app->core;
+    rng_fill(&app->rng, seeds, sizeof(seeds));
+    identity_from_seeds(&c->self, 1, seeds[0], seeds[1], seeds[2]);
+    seal_sign_keypair(seeds[3], authority_public, c->authority_secret);
+    c->is_authority = true;
+    c->epoch = 1;
+    c->store = app->store;
+    c->mem = &app->mem;
+    c->rng = &app->rng;
+    enum err e = members_new(&app->mem, &c->self, &app->members);
+    c->members = app->members;
+    if (e == ERR_OK) {
+        e = app->store->ops->begin(app->store);
+    }
+    if (e == ERR_OK) {
+        e = put_self(app, 1, seeds[0], seeds[1], seeds[2]);
+    }
+    if (e == ERR_OK) {
+        e = app->store->ops->put(app->store, SPACE_META, BYTES_LIT("authority"), BYTES_OF(seeds[3]));
+    }
+    if (e == ERR_OK) {
+        e = first_members(app, in, &c->self);
+    }
+    if (e == ERR_OK) {
+        e = app->store->ops->commit(app->store, true);
+    }
+    sodium_memzero(seeds, sizeof(seeds));
+    return e == ERR_OK ? open_core(app) : e;
+}
+
+enum err app_create(const char *home, const struct app_init *in, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
+    struct app **out, struct why *why)
+{
+    struct app *app = NULL;
+    enum err e = check_init(in, why);
+    if (e == ERR_OK) {
+        e = create_vault(home, in->passphrase, recovery_text, &app, why);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    e = create_group(app, in);
+    if (e == ERR_OK) {
+        *out = app;
+    } else {
+        app_close(app);
+        remove_files(home);
+    }
+    return e;
+}
+
+static enum err store_joined(struct app *app, const struct app_joined *in)
+{
+    struct core *c = &app->core;
+    enum err e = put_self(app, in->self.number, in->sign_seed, in->box_seed, in->self.tls_seed);
+    c->self = in->self;
+    c->epoch = 1;
+    c->store = app->store;
+    c->mem = &app->mem;
+    c->rng = &app->rng;
+    if (e == ERR_OK) {
+        e = members_new(&app->mem, &c->self, &app->members);
+    }
+    c->members = app->members;
+    for (size_t i = 0; e == ERR_OK && i < in->entry_count; i++) {
+        e = core_add_member_entry(c, &app->arena, app_now(), in->entries[i]);
+    }
+    if (e == ERR_OK && memcmp(members_genesis_hash(app->members), in->genesis_hash, 32) != 0) {
+        e = ERR_UNKNOWN_PEER;
+    }
+    if (e == ERR_OK) {
+        e = peer_put(app, in->peer_address, in->peer_tls_key);
+    }
+    return e;
+}
+
+enum err app_create_joined(const char *home, struct bytes passphrase, const struct app_joined *in,
+    char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct why *why)
+{
+    struct app *app = NULL;
+    enum err e = create_vault(home, passphrase, recovery_text, &app, why);
+    if (e != ERR_OK) {
+        return e;
+    }
+    e = app->store->ops->begin(app->store);
+    if (e == ERR_OK) {
+        e = store_joined(app, in);
+    }
+    if (e == ERR_OK) {
+        e = app->store->ops->commit(app->store, true);
+    }
+    if (e == ERR_OK) {
+        e = open_core(app);
+    }
+    app_close(app);
+    if (e != ERR_OK) {
+        remove_files(home);
+        return why_set(why, e, "对方给出的成员名册通不过验证；请核对邀请码",
+            "the membership log received does not verify; check the invite code");
+    }
+    return ERR_OK;
+}
+
+enum err app_begin(struct app *app)
+{
+    return app->store->ops->begin(app->store);
+}
+
+/* Memory must not know more than the store does. */
+static enum err reload(struct app *app)
+{
+    if (app->members_changed) {
+        struct members *fresh = NULL;
+        enum err e = members_new(&app->mem, &app->core.self, &fresh);
+        if (e == ERR_OK) {
+            e = members_load(fresh, app->store);
+        }
+        if (e != ERR_OK) {
+            members_free(fresh);
+            return e;
+        }
+        members_free(app->members);
+        app->members = fresh;
+        app->core.members = fresh;
+        app->core.audit.group_id = members_group_id(fresh);
+        app->members_changed = false;
+    }
+    return core_reload(&app->core, &app->arena);
+}
+
+enum err app_end(struct app *app, enum err e)
+{
+    if (e == ERR_OK) {
+        e = app->store->ops->commit(app->store, true);
+    } else {
+        app->store->ops->rollback(app->store);
+    }
+    if (e != ERR_OK) {
+        enum err again = reload(app);
+        return again == ERR_OK ? e : again;
+    }
+    app->members_changed = false;
+    if (app->changed != NULL) {
+        app->changed(app->changed_ctx);
+    }
+    return ERR_OK;
+}
+
+enum err app_verify(struct app *app, bool deep, bool rebuild, struct why *why)
+{
+    struct dot bad = { 0 };
+    uint64_t bad_entry = 0;
+    char text[DOT_TEXT_BYTES];
+    enum err e = vault_verify(app->vault, why);
+    if (e == ERR_OK && deep) {
+        e = core_verify_log(&app->core, &app->arena, &bad);
+        if (e == ERR_DAMAGED) {
+            (void)dot_text(bad, text);
+            return why_setf(why, e, "变更日志从 %s 起通不过验证", "the change log fails to verify from %s on", text);
+        }
+    }
+    if (e == ERR_OK && deep) {
+        e = audit_verify(&app->core.audit, &app->arena, NULL, &bad_entry);
+        if (e == ERR_DAMAGED) {
+            (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)bad_entry);
+            return why_setf(
+                why, e, "审计日志从第 %s 条起通不过验证", "the audit log fails to verify from entry %s on", text);
+        }
+    }
+    if (e == ERR_OK && rebuild) {
+        e = app_begin(app);
+        if (e == ERR_OK) {
+            e = app_end(app, core_rebuild(&app->core, &app->arena, app_now()));
+        }
+    }
+    return e;
+}
