@@ -5,9 +5,11 @@
 #include "tests/lib/store_subject.h"
 
 #include "node/store_sqlite.h"
+#include "node/vault/slots.h"
 #include "schema/base/check.h"
 #include "tests/lib/store_mem.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,7 +39,7 @@ struct mem subject_mem(size_t max_bytes)
 
 const char *subject_name(enum subject_kind kind)
 {
-    static const char *const names[SUBJECT_KIND_COUNT] = { "memory", "sqlite" };
+    static const char *const names[SUBJECT_KIND_COUNT] = { "memory", "sqlite", "vault" };
     return names[kind];
 }
 
@@ -61,15 +63,30 @@ static sqlite3 *open_plain(const struct subject *t)
     return db;
 }
 
+static void open_vault(struct subject *t)
+{
+    static const struct bytes secret = { (const uint8_t *)"correct horse battery", 21 };
+    char recovery_text[VAULT_RECOVERY_TEXT_BYTES];
+    vault_test_set_kdf(1, 8192); /* libsodium's least: passphrases are not what is tested */
+    if (vault_exists(t->dir)) {
+        check(vault_open(t->dir, secret, &t->vault, NULL) == ERR_OK);
+    } else {
+        check(vault_create(t->dir, secret, recovery_text, &t->vault, NULL) == ERR_OK);
+    }
+    t->db = vault_db(t->vault);
+}
+
 static void open_parts(struct subject *t)
 {
     if (t->kind == SUBJECT_MEM) {
-        if (t->s == NULL) {
-            t->s = store_mem_new();
-        }
+        t->s = t->s == NULL ? store_mem_new() : t->s;
         return;
     }
-    t->db = open_plain(t);
+    if (t->kind == SUBJECT_VAULT) {
+        open_vault(t);
+    } else {
+        t->db = open_plain(t);
+    }
     check(store_sqlite_new(t->db, &t->s, NULL) == ERR_OK);
 }
 
@@ -84,7 +101,12 @@ static void close_parts(struct subject *t)
     }
     store_sqlite_free(t->s);
     t->s = NULL;
-    check(sqlite3_close(t->db) == SQLITE_OK);
+    if (t->kind == SUBJECT_VAULT) {
+        vault_close(t->vault);
+        t->vault = NULL;
+    } else {
+        check(sqlite3_close(t->db) == SQLITE_OK);
+    }
     t->db = NULL;
 }
 
@@ -103,21 +125,26 @@ struct subject *subject_new(enum subject_kind kind)
     return t;
 }
 
+static void remove_dir(const char *dir)
+{
+    DIR *d = opendir(dir);
+    check(d != NULL);
+    for (struct dirent *at = readdir(d); at != NULL; at = readdir(d)) {
+        if (at->d_name[0] != '.') {
+            check(unlinkat(dirfd(d), at->d_name, 0) == 0);
+        }
+    }
+    (void)closedir(d);
+    check(rmdir(dir) == 0);
+}
+
 void subject_free(struct subject *t)
 {
     close_parts(t);
     if (t->kind == SUBJECT_MEM) {
         store_mem_free(t->s);
     } else {
-        static const char *const suffixes[] = { "", "-wal", "-shm" };
-        for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-            char path[96];
-            char name[112];
-            db_path(t, path);
-            (void)snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
-            (void)unlink(name);
-        }
-        (void)rmdir(t->dir);
+        remove_dir(t->dir);
     }
     arena_release(&t->a);
     check(t->mem.used_bytes == 0);
@@ -138,7 +165,11 @@ void subject_reopen(struct subject *t)
 struct store *subject_other(struct subject *t)
 {
     if (t->kind != SUBJECT_MEM && t->other == NULL) {
-        t->other_db = open_plain(t);
+        if (t->kind == SUBJECT_SQLITE) {
+            t->other_db = open_plain(t);
+        } else {
+            check(vault_reader(t->vault, &t->other_db) == ERR_OK);
+        }
         check(store_sqlite_new(t->other_db, &t->other, NULL) == ERR_OK);
     }
     return t->other;

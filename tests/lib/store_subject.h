@@ -1,16 +1,13 @@
 #ifndef JIPAN_TESTS_STORE_SUBJECT_H
 #define JIPAN_TESTS_STORE_SUBJECT_H
 
+#include "node/vault.h"
 #include "sync/store.h"
-
-#include <sqlite3.h>
 
 /* A store under test, whichever implementation, with what a test needs around it. Failures to set one up end the test.
  */
 
-enum subject_kind { SUBJECT_MEM, SUBJECT_SQLITE, SUBJECT_KIND_COUNT, SUBJECT_VAULT };
-
-struct vault;
+enum subject_kind { SUBJECT_MEM, SUBJECT_SQLITE, SUBJECT_VAULT, SUBJECT_KIND_COUNT };
 
 struct subject {
     enum subject_kind kind;
@@ -18,7 +15,7 @@ struct subject {
     struct arena a; /* for reads; reset by subject_reopen */
     struct mem mem;
     sqlite3 *db; /* NULL for SUBJECT_MEM */
-    struct vault *vault;
+    struct vault *vault; /* only SUBJECT_VAULT */
     char dir[64];
     sqlite3 *other_db;
     struct store *other;
