@@ -279,8 +279,9 @@ const struct field *catalogue_input_alias(const struct entity_desc *d, struct by
  * catalogue_complete: the rules of a whole record, before it is written. values has field_count entries, VALUE_NULL
  * where there is none; for a change they are the record's values after it. Fills defaults (kind, type, status, ...) and
  * what is computed on entry (value_norm), normalises by the other fields (document number by its type), then refuses: a
- * missing REQUIRED field, dates in the wrong order, a rule between fields. Running it twice changes nothing.
- * ERR_INVALID with why, which names the field; ERR_NOMEM.
+ * missing REQUIRED field (not the DOSSIER one: it is no value but the place, the caller asks for it), dates in the
+ * wrong order, a rule between fields. Running it twice changes nothing. ERR_INVALID with why, which names the field;
+ * ERR_NOMEM.
  */
 MUST_USE enum err catalogue_complete(
     const struct entity_desc *d, struct arena *a, struct value *values, struct why *why);

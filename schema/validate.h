@@ -2,6 +2,8 @@
 #define JIPAN_VALIDATE_H
 
 #include "schema/catalogue.h"
+#include "schema/catalogue/codes.h"
+#include "schema/date.h"
 
 /*
  * Validators: each is a validate_fn named in the catalogue. It gets a value that already has the right type and length
@@ -19,6 +21,9 @@ enum err validate_vin(const struct field *f, struct arena *a, struct value *v, s
 enum err validate_plate(const struct field *f, struct arena *a, struct value *v, struct why *why);
 enum err validate_engine(const struct field *f, struct arena *a, struct value *v, struct why *why);
 
+/* Sets why to "zh label (name): text" in both languages and returns e. why may be NULL. */
+enum err why_field(struct why *why, const struct field *f, enum err e, const char *zh, const char *en);
+
 /* The arithmetic behind them, on text in its normal form (ASCII, upper case). */
 bool id_card_is_valid(struct bytes text); /* 18 signs, GB 11643: birth date and check sign */
 bool vin_check_is_valid(struct bytes text); /* 17 signs, check sign at position 9 */
@@ -26,7 +31,11 @@ bool vin_is_valid(struct bytes text); /* shape, and the check sign unless the ma
 bool uscc_is_valid(struct bytes text); /* 18 signs, GB 32100 */
 bool plate_is_valid(struct bytes text); /* 7 signs, or 8 for new energy */
 bool region_is_known(struct bytes text); /* 6 digits that start with a province */
-bool date_is_valid(int64_t yyyymmdd, bool month_day_allowed);
+
+/* A document number (already through validate_doc_no) by its type, CODE_DOC_*; old identity numbers get their 18
+ * digits. */
+MUST_USE enum err doc_no_complete(
+    const struct field *f, int64_t doc_type, struct arena *a, struct value *v, struct why *why);
 
 /* A number or address by its type (CODE_CONTACT_*): what is stored in value_norm. ERR_INVALID with why. */
 MUST_USE enum err contact_normalise(
@@ -34,8 +43,5 @@ MUST_USE enum err contact_normalise(
 bool mobile_is_valid(struct bytes text); /* ^1[3-9]\d{9}$ */
 bool landline_is_valid(struct bytes text); /* area code and 7 or 8 digits */
 bool email_is_valid(struct bytes text);
-
-/* Age in whole years on a day; -1 when the year of birth is not known. */
-int64_t age_on(int64_t birth_yyyymmdd, int64_t today_yyyymmdd);
 
 #endif

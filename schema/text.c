@@ -1,0 +1,138 @@
+/*
+ * Owns: blanks, invisible characters and widths of text. Table-free; no Unicode normalisation beyond what is written
+ * here.
+ */
+#include "schema/text.h"
+
+#include "schema/base/utf8.h"
+
+bool code_point_is_blank(uint32_t cp)
+{
+    return cp == ' ' || cp == '\t' || cp == '\n' || cp == '\r' || cp == 0xA0 || cp == 0x1680 ||
+           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F ||
+           cp == 0x3000;
+}
+
+bool code_point_is_invisible(uint32_t cp)
+{
+    return cp == 0xAD || (cp >= 0x200B && cp <= 0x200F) || (cp >= 0x202A && cp <= 0x202E) ||
+           (cp >= 0x2060 && cp <= 0x206F) || cp == 0xFEFF;
+}
+
+bool code_point_is_han(uint32_t cp)
+{
+    return cp == 0x3007 || (cp >= 0x3400 && cp <= 0x4DBF) || (cp >= 0x4E00 && cp <= 0x9FFF) ||
+           (cp >= 0xF900 && cp <= 0xFAFF) || (cp >= 0x20000 && cp <= 0x3FFFD);
+}
+
+static bool is_control(uint32_t cp)
+{
+    return cp < 0x20 || (cp >= 0x7F && cp <= 0x9F);
+}
+
+struct bytes text_trim(struct bytes text)
+{
+    struct bytes rest = text;
+    size_t first = text.len;
+    size_t end = 0;
+    uint32_t cp = 0;
+    while (rest.len > 0) {
+        size_t at = text.len - rest.len;
+        if (!utf8_next(&rest, &cp)) {
+            return text; /* not valid UTF-8: not ours to judge */
+        }
+        if (!code_point_is_blank(cp) && !code_point_is_invisible(cp)) {
+            first = at < first ? at : first;
+            end = text.len - rest.len;
+        }
+    }
+    return end == 0 ? bytes_of(text.ptr, 0) : bytes_of(text.ptr + first, end - first);
+}
+
+static bool is_break(uint32_t cp)
+{
+    return cp == '\n' || cp == 0x2028 || cp == 0x2029;
+}
+
+/* One stretch of blanks: a line break in it, if those are kept, stands for all of it. */
+static void put_gap(uint8_t *to, size_t *n, bool has_break)
+{
+    if (*n > 0) {
+        to[(*n)++] = has_break ? '\n' : ' ';
+    }
+}
+
+enum err text_clean(struct arena *a, struct bytes text, bool is_multiline, struct bytes *out)
+{
+    struct bytes rest = text_trim(text);
+    uint8_t *to = arena_alloc(a, rest.len + 4);
+    if (to == NULL) {
+        return ERR_NOMEM;
+    }
+    size_t n = 0;
+    bool in_gap = false;
+    bool has_break = false;
+    uint32_t cp = 0;
+    while (utf8_next(&rest, &cp)) {
+        if (code_point_is_invisible(cp)) {
+            continue;
+        }
+        if (code_point_is_blank(cp)) {
+            in_gap = true;
+            has_break = has_break || (is_multiline && is_break(cp));
+            continue;
+        }
+        if (is_control(cp)) {
+            return ERR_INVALID;
+        }
+        if (in_gap) {
+            put_gap(to, &n, has_break);
+            in_gap = false;
+            has_break = false;
+        }
+        n += utf8_put(cp, to + n);
+    }
+    if (rest.len > 0) {
+        return ERR_INVALID;
+    }
+    *out = bytes_of(to, n);
+    return ERR_OK;
+}
+
+enum err text_fold(struct arena *a, struct bytes text, const char *drop, bool is_upper_, struct bytes *out)
+{
+    uint8_t *to = arena_alloc(a, text.len + 4);
+    if (to == NULL) {
+        return ERR_NOMEM;
+    }
+    size_t n = 0;
+    uint32_t cp = 0;
+    while (utf8_next(&text, &cp)) {
+        if (cp >= 0xFF01 && cp <= 0xFF5E) {
+            cp -= 0xFEE0;
+        }
+        if (code_point_is_blank(cp) || code_point_is_invisible(cp) ||
+            (cp < 0x80 && memchr(drop, (int)cp, strlen(drop)) != NULL)) {
+            continue;
+        }
+        if (is_upper_ && cp >= 'a' && cp <= 'z') {
+            cp -= 32;
+        }
+        n += utf8_put(cp, to + n);
+    }
+    if (text.len > 0) {
+        return ERR_INVALID;
+    }
+    *out = bytes_of(to, n);
+    return ERR_OK;
+}
+
+bool text_is_digits(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!is_digit(text.ptr[i])) {
+            return false;
+        }
+    }
+    return text.len > 0;
+}
