@@ -310,7 +310,11 @@ static void show(const struct entity_desc *d, const struct field *f, const struc
         row->values[catalogue_field_index(d, f)] = verdict->value;
     }
     versions->at[number] = writes[verdict->winner].dot;
-    versions->contested |= 1ULL << number;
+    /* A write that only arrived late leaves no trace: the mark must be a function of the set of writes too. */
+    versions->contested &= ~(1ULL << number);
+    if (verdict->conflict_count > 0) {
+        versions->contested |= 1ULL << number;
+    }
 }
 
 enum err core_contest(struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f,

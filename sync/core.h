@@ -172,6 +172,8 @@ MUST_USE enum err core_set_head(struct core *c, const struct head *h);
 /* Appends and applies a commit that was built and signed here. */
 MUST_USE enum err core_take_own(struct core *c, struct arena *a, const struct commit_view *v,
     const uint8_t hash[COMMIT_HASH_BYTES], struct bytes secrets);
+/* Applies a commit that stands in the log already. */
+MUST_USE enum err core_apply_again(struct core *c, struct arena *a, const struct commit_view *v, struct bytes secrets);
 /* Opens a part; ERR_NO_KEY, ERR_SEAL. */
 MUST_USE enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v,
     const struct group_item *g, const struct part_item *p, const struct dossier *d, struct bytes *out);

@@ -97,7 +97,12 @@ static enum err set_value(struct applying *ap, struct building *b, const struct 
     } else {
         *slot = cell->value;
     }
-    b->versions.at[cell->number] = ap->v->header.dot;
+    /* A set keeps the highest dot, so that the version does not depend on the order of arrival. */
+    bool is_older =
+        f != NULL && f->merge == MERGE_SET && dot_compare(b->versions.at[cell->number], ap->v->header.dot) > 0;
+    if (!is_older) {
+        b->versions.at[cell->number] = ap->v->header.dot;
+    }
     b->is_changed = true;
     return ERR_OK;
 }
@@ -653,6 +658,16 @@ static enum err append(struct core *c, const struct commit_view *v, const uint8_
     return e == ERR_OK ? core_set_head(c, &h) : e;
 }
 
+enum err core_apply_again(struct core *c, struct arena *a, const struct commit_view *v, struct bytes secrets)
+{
+    if (!members_accepts_dot(c->members, v->header.dot)) {
+        const struct group_item whole = { .index = 0 };
+        struct applying ap = { .c = c, .a = a, .v = v, .g = &whole };
+        return quarantine(&ap, (struct dossier_id){ { 0 } }, 0xFF, ERR_REVOKED);
+    }
+    return ingest_groups(c, a, v, secrets);
+}
+
 enum err core_ingest(struct core *c, struct arena *a, struct now now, struct bytes commit, struct bytes secrets)
 {
     struct commit_view v;
@@ -669,12 +684,7 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     }
     e = append(c, &v, hash);
     c->hlc = hlc_observe(c->hlc, v.header.hlc, now);
-    if (e == ERR_OK && !members_accepts_dot(c->members, v.header.dot)) {
-        const struct group_item whole = { .index = 0 };
-        struct applying ap = { .c = c, .a = a, .v = &v, .g = &whole };
-        return quarantine(&ap, (struct dossier_id){ { 0 } }, 0xFF, ERR_REVOKED);
-    }
-    return e == ERR_OK ? ingest_groups(c, a, &v, secrets) : e;
+    return e == ERR_OK ? core_apply_again(c, a, &v, secrets) : e;
 }
 
 enum err core_take_own(struct core *c, struct arena *a, const struct commit_view *v,

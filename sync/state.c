@@ -1,0 +1,246 @@
+/*
+ * Owns: questions about everything a node holds: the state hash, verification of the change log, rebuilding what is
+ * derived. The state hash is a sum of keyed hashes, so it needs no sorting and depends on no storage order.
+ */
+#include "sync/core.h"
+
+#include "schema/base/check.h"
+
+struct summing {
+    struct core *c;
+    struct arena *a;
+    struct buf scratch;
+    uint8_t key[KEY_BYTES];
+    uint64_t sum[4];
+    const struct entity_desc *desc;
+};
+
+static void add_hash(struct summing *su)
+{
+    uint8_t hash[32];
+    const struct bytes piece = buf_view(&su->scratch);
+    unsigned carry = 0;
+    seal_hash(hash, sizeof(hash), "jipan/state-item/v1", su->key, &piece, 1);
+    for (size_t i = 0; i < 4; i++) {
+        uint64_t word = 0;
+        memcpy(&word, hash + 8 * i, sizeof(word));
+        word = __builtin_bswap64(word); /* big-endian words, so that the sum is the same on every machine */
+        uint64_t before = su->sum[i];
+        su->sum[i] = before + word + carry;
+        carry = su->sum[i] < before || (carry != 0 && su->sum[i] == before) ? 1 : 0;
+    }
+}
+
+static enum err add_row(void *ctx, const struct row *row)
+{
+    struct summing *su = ctx;
+    buf_clear(&su->scratch);
+    buf_put_varint(&su->scratch, (uint64_t)row->entity);
+    buf_put(&su->scratch, row->id.b, sizeof(row->id.b));
+    buf_put_u8(&su->scratch, row->is_deleted ? 1 : 0);
+    buf_put_blob(&su->scratch, row->versions);
+    for (size_t i = 0; i < su->desc->field_count; i++) {
+        if (row->values[i].type != VALUE_NULL) {
+            value_put(&su->scratch, su->desc->fields[i].number, row->values[i]);
+        }
+    }
+    if (su->scratch.err == ERR_OK) {
+        add_hash(su);
+    }
+    return su->scratch.err;
+}
+
+static enum err add_dossier(void *ctx, const struct dossier *d)
+{
+    struct summing *su = ctx;
+    buf_clear(&su->scratch);
+    buf_put_str(&su->scratch, "dossier");
+    buf_put(&su->scratch, d->id.b, sizeof(d->id.b));
+    buf_put_u32be(&su->scratch, (uint32_t)d->kind);
+    buf_put_u32be(&su->scratch, d->station);
+    buf_put_u32be(&su->scratch, d->creator);
+    buf_put_u32be(&su->scratch, d->owner);
+    buf_put_u32be(&su->scratch, d->flags);
+    buf_put_blob(&su->scratch, d->seen);
+    if (su->scratch.err == ERR_OK) {
+        add_hash(su);
+    }
+    return su->scratch.err;
+}
+
+static enum err add_conflict(void *ctx, struct bytes key, struct bytes value)
+{
+    struct summing *su = ctx;
+    buf_clear(&su->scratch);
+    buf_put_str(&su->scratch, "conflict");
+    buf_put_blob(&su->scratch, key);
+    buf_put_blob(&su->scratch, value);
+    if (su->scratch.err == ERR_OK) {
+        add_hash(su);
+    }
+    return su->scratch.err;
+}
+
+enum err core_statehash(struct core *c, struct arena *a, uint8_t out[32])
+{
+    struct summing su = { .c = c, .a = a };
+    const struct class_keys *keys = members_keys(c->members, 0, 1);
+    const struct store_ops *ops = c->store->ops;
+    const struct bytes all = { 0 };
+    size_t entities = 0;
+    if (keys == NULL) {
+        return ERR_NO_KEY;
+    }
+    seal_hash(su.key, sizeof(su.key), "jipan/state-key/v1", keys->key[CLASS_BUSINESS], NULL, 0);
+    buf_init(&su.scratch, c->mem, 1 << 20);
+    enum err e = ops->dossier_scan(c->store, NULL, add_dossier, &su);
+    const struct entity_desc *list = catalogue_entities(&entities);
+    for (size_t i = 0; e == ERR_OK && i < entities; i++) {
+        const struct store_query q = { .entity = list[i].entity, .with_deleted = true };
+        su.desc = &list[i];
+        e = ops->row_find(c->store, &q, 0, add_row, &su);
+    }
+    if (e == ERR_OK) {
+        e = ops->scan(c->store, SPACE_CONFLICT, all, all, false, add_conflict, &su);
+    }
+    for (size_t i = 0; e == ERR_OK && i < 4; i++) {
+        uint64_t word = __builtin_bswap64(su.sum[i]);
+        memcpy(out + 8 * i, &word, sizeof(word));
+    }
+    buf_release(&su.scratch);
+    return e;
+}
+
+/* --- the log
+ * --------------------------------------------------------------------------------------------------------------- */
+
+struct log_walk {
+    struct core *c;
+    struct arena *a;
+    struct now now;
+    struct dot last;
+    bool has_hash;
+    uint8_t hash[COMMIT_HASH_BYTES];
+    struct dot *bad;
+};
+
+static enum err check_commit(void *ctx, struct bytes key, struct bytes value)
+{
+    struct log_walk *w = ctx;
+    struct commit_view v;
+    uint8_t root[COMMIT_HASH_BYTES];
+    struct dot dot = { 0 };
+    arena_reset(w->a);
+    enum err e = dot_from_key(key, &dot);
+    *w->bad = dot;
+    if (e == ERR_OK) {
+        e = commit_parse(value, &v);
+    }
+    if (e == ERR_OK) {
+        e = seal_root(&v, w->a, root);
+    }
+    const struct member_node *node = e == ERR_OK ? members_node(w->c->members, dot.node) : NULL;
+    if (e != ERR_OK || node == NULL || !dot_equal(dot, v.header.dot) ||
+        seal_verify_commit(members_group_id(w->c->members), &v, root, node->sign_key) != ERR_OK) {
+        return ERR_DAMAGED;
+    }
+    bool follows = w->last.node == dot.node && w->last.epoch == dot.epoch && w->last.seq + 1 == dot.seq;
+    if (follows && w->has_hash && memcmp(w->hash, v.header.prev, sizeof(w->hash)) != 0) {
+        return ERR_DAMAGED;
+    }
+    seal_commit_hash(members_group_id(w->c->members), v.header_bytes, root, w->hash);
+    w->has_hash = true;
+    w->last = dot;
+    return ERR_OK;
+}
+
+enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
+{
+    struct log_walk w = { .c = c, .a = a, .bad = bad };
+    const struct bytes all = { 0 };
+    enum err e = c->store->ops->scan(c->store, SPACE_LOG, all, all, false, check_commit, &w);
+    for (size_t i = 0; e == ERR_OK && i < c->heads.count; i++) {
+        const struct head *h = &c->heads.at[i];
+        uint8_t key[DOT_KEY_BYTES];
+        struct bytes bytes = { 0 };
+        *bad = (struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto };
+        dot_key(*bad, key);
+        if (h->knows_hash && c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes) != ERR_OK) {
+            return ERR_DAMAGED;
+        }
+    }
+    return e;
+}
+
+/* --- rebuild
+ * --------------------------------------------------------------------------------------------------------------- */
+
+struct replay {
+    struct core *c;
+    struct arena *a;
+    struct arena list;
+    struct dot *at;
+    size_t count;
+    size_t capacity;
+};
+
+static enum err list_dot(void *ctx, struct bytes key, struct bytes value)
+{
+    struct replay *r = ctx;
+    (void)value;
+    if (r->count == r->capacity) {
+        size_t capacity = r->capacity == 0 ? 1024 : r->capacity * 2;
+        struct dot *grown = arena_array(&r->list, capacity, sizeof(*grown));
+        if (grown == NULL) {
+            return ERR_NOMEM;
+        }
+        if (r->count > 0) {
+            memcpy(grown, r->at, r->count * sizeof(*grown));
+        }
+        r->at = grown;
+        r->capacity = capacity;
+    }
+    return dot_from_key(key, &r->at[r->count++]);
+}
+
+static enum err replay_one(struct core *c, struct arena *a, struct dot dot)
+{
+    uint8_t key[DOT_KEY_BYTES];
+    struct bytes bytes = { 0 };
+    struct commit_view v;
+    struct buf secrets;
+    arena_reset(a);
+    dot_key(dot, key);
+    enum err e = c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes);
+    if (e == ERR_OK) {
+        e = commit_parse(bytes, &v);
+    }
+    if (e != ERR_OK) {
+        return ERR_DAMAGED;
+    }
+    buf_init(&secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
+    e = core_secrets_of(c, a, &v, &secrets);
+    if (e == ERR_OK) {
+        e = core_apply_again(c, a, &v, buf_view(&secrets));
+    }
+    buf_release(&secrets);
+    return e;
+}
+
+enum err core_rebuild(struct core *c, struct arena *a, struct now now)
+{
+    struct replay r = { .c = c, .a = a };
+    const struct bytes all = { 0 };
+    (void)now;
+    arena_init(&r.list, c->mem, (size_t)512 << 20);
+    enum err e = c->store->ops->scan(c->store, SPACE_LOG, all, all, false, list_dot, &r);
+    if (e == ERR_OK) {
+        e = c->store->ops->clear_derived(c->store);
+    }
+    for (size_t i = 0; e == ERR_OK && i < r.count; i++) {
+        e = replay_one(c, a, r.at[i]);
+    }
+    arena_release(&r.list);
+    arena_reset(a);
+    return e == ERR_OK ? core_reload(c, a) : e;
+}
