@@ -9,6 +9,7 @@
 #include "schema/base/utf8.h"
 #include "schema/wire.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 
