@@ -7,7 +7,7 @@
 #include "schema/base/check.h"
 
 static const struct request_verb *const tables[] = { handlers_read, handlers_write, handlers_bulk, handlers_audit,
-    handlers_admin };
+    handlers_sync, handlers_admin };
 
 static const struct request_verb *find_verb(const char *name)
 {
@@ -111,9 +111,9 @@ static enum err check_login(struct request *rq, json_t *request)
     return e;
 }
 
-json_t *request_run(struct app *app, json_t *request, void *daemon)
+json_t *request_run(struct app *app, json_t *request, struct daemon *daemon, uint64_t client)
 {
-    struct request rq = { .app = app, .now = app_now(), .daemon = daemon };
+    struct request rq = { .app = app, .now = app_now(), .daemon = daemon, .client = client };
     const char *name = json_string_value(json_object_get(request, "verb"));
     const struct request_verb *verb = name == NULL ? NULL : find_verb(name);
     json_t *empty = json_object();
@@ -130,7 +130,7 @@ json_t *request_run(struct app *app, json_t *request, void *daemon)
         check(verb != NULL);
         e = verb->fn(&rq);
     }
-    json_t *reply = reply_of(&rq, e);
+    json_t *reply = rq.is_deferred && e == ERR_OK ? NULL : reply_of(&rq, e);
     json_decref(rq.result);
     json_decref(empty);
     arena_reset(&app->arena);

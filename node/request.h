@@ -14,6 +14,8 @@
  *
  * Every verb is one row of a table: name, handler, whether it needs a login, whether it needs an opened store.
  */
+struct daemon;
+
 struct request {
     struct app *app;
     json_t *args; /* borrowed object, never NULL */
@@ -21,7 +23,9 @@ struct request {
     struct now now;
     struct why why; /* what to tell the person on an error */
     json_t *result; /* owned by the dispatcher; handlers set it with request_set */
-    void *daemon; /* struct daemon when one serves this, else NULL */
+    struct daemon *daemon; /* the daemon that serves this, else NULL */
+    uint64_t client; /* daemon: whom to answer later */
+    bool is_deferred; /* the handler answers later through daemon_reply */
 };
 
 typedef enum err (*request_fn)(struct request *rq);
@@ -42,8 +46,8 @@ extern const struct request_verb handlers_audit[]; /* audit audit-verify audit-e
 extern const struct request_verb
     handlers_admin[]; /* user-* node-* invite peer-* status verify statehash policy-* whoami */
 
-/* Runs one request; returns a new reply object. Never fails except for memory (NULL). */
-json_t *request_run(struct app *app, json_t *request, void *daemon);
+/* Runs one request; returns a new reply object, or NULL when the handler answers later. */
+json_t *request_run(struct app *app, json_t *request, struct daemon *daemon, uint64_t client);
 
 /* Argument helpers: NULL/empty when absent; ERR_USAGE with why when required or of the wrong type. */
 struct bytes request_text(const struct request *rq, const char *key); /* empty if absent */

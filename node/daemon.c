@@ -1,0 +1,665 @@
+/*
+ * Owns: wiring of loop, transport, control socket and sync core; dialling; waiting for "in sync". Invariant: every
+ * event becomes one sync_step, and its actions are performed in order after it returned. No protocol decision is taken
+ * here except the join door, which only hands the request to app_enrol.
+ */
+#include "node/daemon.h"
+
+#include "node/net/control_socket.h"
+#include "node/net/transport_ws.h"
+#include "node/request.h"
+#include "schema/base/check.h"
+#include "schema/wire.h"
+#include "sync/session.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    PEERS_MAX = 64,
+    WAITERS_MAX = 16,
+    RETRY_FIRST_MS = 500,
+    RETRY_MAX_MS = 60000,
+    QUIET_MS = 10000,
+    TICK_MS = 100,
+    JOIN_CHUNK = 64
+};
+
+enum link_state { LINK_IDLE, LINK_DIALLING, LINK_OPEN };
+
+struct link {
+    struct app_peer peer;
+    enum link_state state;
+    conn_id conn;
+    uint64_t tag;
+    uint64_t due_ms;
+    unsigned failures;
+    enum err last_error;
+};
+
+/* Somebody who waits to be told that we are in sync. */
+struct waiter {
+    sync_done_fn done;
+    void *ctx;
+    uint64_t probe_id; /* 0: still connecting */
+    uint64_t quiet_since_ms;
+    struct sync_outcome outcome;
+    size_t expected;
+};
+
+struct daemon {
+    struct app *app;
+    struct loop *loop;
+    struct transport *transport;
+    struct control_socket *control;
+    struct sync *sync;
+    struct link links[PEERS_MAX];
+    size_t link_count;
+    struct waiter waiters[WAITERS_MAX];
+    size_t waiter_count;
+    uint64_t next_tag;
+    uint64_t next_probe;
+    bool has_changes; /* commits were added by a request: tell the sessions */
+    enum err failure; /* a store error: we stop acknowledging and end */
+};
+
+static void step(struct daemon *d, struct sync_event *ev);
+
+static void daemon_log(const char *what, uint32_t node, enum err e)
+{
+    (void)fprintf(
+        stderr, "jipan: %s node=%u%s%s\n", what, node, e == ERR_OK ? "" : " error=", e == ERR_OK ? "" : err_name(e));
+}
+
+/* --- sessions
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static struct link *link_of(struct daemon *d, conn_id c)
+{
+    for (size_t i = 0; i < d->link_count; i++) {
+        if (d->links[i].state == LINK_OPEN && d->links[i].conn == c) {
+            return &d->links[i];
+        }
+    }
+    return NULL;
+}
+
+static void link_failed(struct daemon *d, struct link *l, enum err why)
+{
+    uint32_t base = RETRY_FIRST_MS;
+    uint32_t jitter = 0;
+    for (unsigned i = 0; i < l->failures && base < RETRY_MAX_MS; i++) {
+        base *= 2;
+    }
+    base = base > RETRY_MAX_MS ? RETRY_MAX_MS : base;
+    rng_fill(&d->app->rng, &jitter, sizeof(jitter));
+    l->state = LINK_IDLE;
+    l->failures++;
+    l->last_error = why;
+    l->due_ms = app_now().mono_ms + base + jitter % (base / 2);
+}
+
+static void on_probed(struct daemon *d, const struct sync_action *a)
+{
+    for (size_t i = 0; i < d->waiter_count; i++) {
+        struct waiter *w = &d->waiters[i];
+        if (w->probe_id == a->probe_id && w->outcome.in_sync < ARRAY_LEN(w->outcome.nodes)) {
+            w->outcome.nodes[w->outcome.in_sync++] = a->node;
+        }
+    }
+}
+
+static void perform(struct daemon *d, const struct sync_actions *actions)
+{
+    for (size_t i = 0; i < actions->count; i++) {
+        const struct sync_action *a = &actions->at[i];
+        switch (a->kind) {
+        case SYNC_ACT_SEND:
+            if (d->transport->ops->send(d->transport, a->conn, a->message) != ERR_OK) {
+                d->transport->ops->close(d->transport, a->conn);
+            }
+            break;
+        case SYNC_ACT_CLOSE:
+            d->transport->ops->close(d->transport, a->conn);
+            break;
+        case SYNC_ACT_PROBED:
+            on_probed(d, a);
+            break;
+        case SYNC_ACT_REFUSED:
+            daemon_log("session ended", a->node, a->error);
+            break;
+        case SYNC_ACT_CHANGED:
+            break;
+        }
+    }
+}
+
+static void step(struct daemon *d, struct sync_event *ev)
+{
+    struct sync_actions actions = { 0 };
+    if (d->failure != ERR_OK) {
+        return;
+    }
+    ev->now = app_now();
+    enum err e = sync_step(d->sync, ev, &actions);
+    if (e != ERR_OK) {
+        daemon_log("store failed, stopping", d->app->core.self.number, e);
+        d->failure = e;
+        loop_stop(d->loop);
+        return;
+    }
+    perform(d, &actions);
+}
+
+/* --- the join door
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void join_reply(struct daemon *d, conn_id c, const struct wire_message *m)
+{
+    struct buf b;
+    struct arena a;
+    arena_init(&a, &d->app->mem, WIRE_ARENA_BYTES);
+    buf_init(&b, &d->app->mem, WIRE_MESSAGE_MAX_BYTES);
+    wire_put(&b, &a, m);
+    if (b.err == ERR_OK) {
+        (void)d->transport->ops->send(d->transport, c, buf_view(&b));
+    }
+    buf_release(&b);
+    arena_release(&a);
+}
+
+static void on_join(struct daemon *d, conn_id c, const uint8_t key[TRANSPORT_KEY_BYTES], struct bytes message)
+{
+    struct arena a;
+    struct wire_message m;
+    const struct bytes *entries = NULL;
+    size_t count = 0;
+    struct wire_message reply = { .kind = WIRE_JOIN_REPLY };
+    arena_init(&a, &d->app->mem, WIRE_ARENA_BYTES);
+    enum err e = wire_take(message, &a, &m);
+    if (e == ERR_OK) {
+        e = m.kind == WIRE_JOIN_REQUEST ? app_enrol(d->app, key, &m, &reply.node, &entries, &count) : ERR_PROTOCOL;
+    }
+    reply.error = (uint32_t)e;
+    daemon_log("join", reply.node, e);
+    size_t at = 0;
+    do {
+        reply.entries = e == ERR_OK ? entries + at : NULL;
+        reply.count = count - at < JOIN_CHUNK ? count - at : JOIN_CHUNK;
+        at += reply.count;
+        reply.more = at < count;
+        join_reply(d, c, &reply);
+    } while (reply.more);
+    d->transport->ops->close(d->transport, c);
+    arena_reset(&d->app->arena);
+    arena_release(&a);
+}
+
+/* Joining connections are few and short: their keys are remembered by connection. */
+enum { JOINING_MAX = 8 };
+static struct joining {
+    conn_id conn;
+    uint8_t key[TRANSPORT_KEY_BYTES];
+} joining[JOINING_MAX];
+
+static struct joining *joining_of(conn_id c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(joining); i++) {
+        if (joining[i].conn == c) {
+            return &joining[i];
+        }
+    }
+    return NULL;
+}
+
+/* --- transport events
+ * ---------------------------------------------------------------------------------------------------- */
+
+static bool on_allow(void *ctx, enum transport_door door, const uint8_t key[TRANSPORT_KEY_BYTES])
+{
+    const struct daemon *d = ctx;
+    if (door == DOOR_JOIN) {
+        return d->app->core.is_authority && joining_of(0) != NULL;
+    }
+    const struct member_node *n = members_node_by_tls(d->app->members, key);
+    return n != NULL && n->revoked_at == 0;
+}
+
+static void on_open(
+    void *ctx, conn_id c, enum transport_door door, bool outbound, uint64_t tag, const uint8_t key[TRANSPORT_KEY_BYTES])
+{
+    struct daemon *d = ctx;
+    if (door == DOOR_JOIN) {
+        struct joining *j = joining_of(0);
+        if (j == NULL) {
+            d->transport->ops->close(d->transport, c);
+            return;
+        }
+        j->conn = c;
+        memcpy(j->key, key, sizeof(j->key));
+        return;
+    }
+    for (size_t i = 0; outbound && i < d->link_count; i++) {
+        if (d->links[i].tag == tag) {
+            d->links[i].state = LINK_OPEN;
+            d->links[i].conn = c;
+            d->links[i].failures = 0;
+            d->links[i].last_error = ERR_OK;
+        }
+    }
+    struct sync_event ev = { .kind = SYNC_EV_OPEN, .conn = c, .is_outbound = outbound };
+    memcpy(ev.key, key, sizeof(ev.key));
+    step(d, &ev);
+}
+
+static void on_message(void *ctx, conn_id c, struct bytes message)
+{
+    struct daemon *d = ctx;
+    struct joining *j = joining_of(c);
+    if (j != NULL) {
+        on_join(d, c, j->key, message);
+        return;
+    }
+    for (size_t i = 0; i < d->waiter_count; i++) {
+        d->waiters[i].quiet_since_ms = app_now().mono_ms;
+    }
+    struct sync_event ev = { .kind = SYNC_EV_MESSAGE, .conn = c, .message = message };
+    step(d, &ev);
+}
+
+static void on_drain(void *ctx, conn_id c)
+{
+    struct sync_event ev = { .kind = SYNC_EV_DRAIN, .conn = c };
+    step(ctx, &ev);
+}
+
+static void on_closed(void *ctx, conn_id c)
+{
+    struct daemon *d = ctx;
+    struct joining *j = joining_of(c);
+    struct link *l = link_of(d, c);
+    if (j != NULL) {
+        *j = (struct joining){ .conn = 0 };
+        return;
+    }
+    if (l != NULL) {
+        link_failed(d, l, ERR_UNREACHABLE);
+    }
+    struct sync_event ev = { .kind = SYNC_EV_CLOSED, .conn = c };
+    step(d, &ev);
+}
+
+static void on_dial_failed(void *ctx, uint64_t tag, enum err why)
+{
+    struct daemon *d = ctx;
+    for (size_t i = 0; i < d->link_count; i++) {
+        if (d->links[i].tag == tag && d->links[i].state == LINK_DIALLING) {
+            link_failed(d, &d->links[i], why);
+        }
+    }
+}
+
+/* --- dialling and waiting
+ * ---------------------------------------------------------------------------------------------------- */
+
+static enum err load_links(struct daemon *d)
+{
+    struct app_peer peers[PEERS_MAX];
+    size_t count = 0;
+    enum err e = app_peers(d->app, peers, PEERS_MAX, &count);
+    for (size_t i = 0; e == ERR_OK && i < count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < d->link_count; k++) {
+            known = known || strcmp(d->links[k].peer.address, peers[i].address) == 0;
+        }
+        if (!known && d->link_count < PEERS_MAX) {
+            d->links[d->link_count++] = (struct link){ .peer = peers[i] };
+        }
+    }
+    return e;
+}
+
+static bool is_live(const struct daemon *d, const uint8_t tls_key[32])
+{
+    const struct member_node *n = members_node_by_tls(d->app->members, tls_key);
+    for (size_t i = 0; n != NULL && i < sync_session_count(d->sync); i++) {
+        struct session_info s = sync_session_at(d->sync, i);
+        if (s.node == n->number && s.state == SESSION_LIVE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void dial_due(struct daemon *d, bool at_once)
+{
+    uint64_t now = app_now().mono_ms;
+    for (size_t i = 0; i < d->link_count; i++) {
+        struct link *l = &d->links[i];
+        if (l->state != LINK_IDLE || (!at_once && now < l->due_ms) || is_live(d, l->peer.tls_key)) {
+            continue;
+        }
+        l->tag = ++d->next_tag;
+        l->state = LINK_DIALLING;
+        enum err e =
+            d->transport->ops->dial(d->transport, DOOR_SYNC, bytes_str(l->peer.address), l->peer.tls_key, l->tag);
+        if (e != ERR_OK) {
+            link_failed(d, l, e);
+        }
+    }
+}
+
+static size_t live_sessions(const struct daemon *d, bool *is_settling)
+{
+    size_t live = 0;
+    *is_settling = false;
+    for (size_t i = 0; i < sync_session_count(d->sync); i++) {
+        struct session_info s = sync_session_at(d->sync, i);
+        live += s.state == SESSION_LIVE ? 1 : 0;
+        *is_settling = *is_settling || s.state == SESSION_HELLO;
+    }
+    for (size_t i = 0; i < d->link_count; i++) {
+        *is_settling = *is_settling || d->links[i].state == LINK_DIALLING;
+    }
+    return live;
+}
+
+static void waiter_finish(struct daemon *d, size_t i)
+{
+    struct waiter w = d->waiters[i];
+    d->waiters[i] = d->waiters[--d->waiter_count];
+    for (size_t k = 0; k < d->link_count; k++) {
+        w.outcome.unreachable += is_live(d, d->links[k].peer.tls_key) ? 0 : 1;
+    }
+    w.done(w.ctx, &w.outcome);
+}
+
+static void drive_waiters(struct daemon *d)
+{
+    uint64_t now = app_now().mono_ms;
+    bool is_settling = false;
+    for (size_t i = 0; i < d->waiter_count;) {
+        struct waiter *w = &d->waiters[i];
+        size_t live = live_sessions(d, &is_settling);
+        bool is_quiet = now - w->quiet_since_ms > QUIET_MS;
+        if (w->probe_id == 0 && !is_settling && live > 0) {
+            struct sync_event ev = { .kind = SYNC_EV_PROBE, .probe_id = ++d->next_probe };
+            w->probe_id = ev.probe_id;
+            w->expected = live;
+            step(d, &ev);
+        }
+        if (is_quiet || (w->probe_id == 0 && !is_settling && live == 0) ||
+            (w->probe_id != 0 && w->outcome.in_sync >= w->expected)) {
+            waiter_finish(d, i);
+        } else {
+            i++;
+        }
+    }
+}
+
+enum err daemon_sync(struct daemon *d, sync_done_fn done, void *ctx)
+{
+    if (d->waiter_count == WAITERS_MAX) {
+        return ERR_BUSY;
+    }
+    enum err e = load_links(d);
+    if (e == ERR_OK) {
+        dial_due(d, true);
+        d->waiters[d->waiter_count++] =
+            (struct waiter){ .done = done, .ctx = ctx, .quiet_since_ms = app_now().mono_ms };
+    }
+    return e;
+}
+
+/* --- requests
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+void daemon_reply(struct daemon *d, uint64_t client, json_t *reply)
+{
+    char *text = json_dumps(reply, JSON_COMPACT);
+    if (text != NULL) {
+        (void)control_socket_reply(d->control, client, bytes_str(text));
+    }
+    free(text);
+    json_decref(reply);
+}
+
+static void on_request(void *ctx, uint64_t client, struct bytes request)
+{
+    struct daemon *d = ctx;
+    json_error_t error;
+    json_t *in = json_loadb((const char *)request.ptr, request.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *reply = request_run(d->app, in, d, client);
+    json_decref(in);
+    if (reply != NULL) {
+        daemon_reply(d, client, reply);
+    }
+}
+
+static void on_changed(void *ctx)
+{
+    struct daemon *d = ctx;
+    d->has_changes = true;
+}
+
+/* Work that must not run inside a callback of the code that caused it. */
+static void after_turn(struct daemon *d)
+{
+    if (d->has_changes) {
+        struct sync_event ev = { .kind = SYNC_EV_LOCAL };
+        d->has_changes = false;
+        step(d, &ev);
+    }
+    drive_waiters(d);
+}
+
+static void on_tick(void *ctx)
+{
+    struct daemon *d = ctx;
+    if (load_links(d) == ERR_OK) {
+        dial_due(d, false);
+    }
+    (void)loop_timer_after(d->loop, TICK_MS, on_tick, d);
+}
+
+json_t *daemon_links(const struct daemon *d)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < sync_session_count(d->sync); i++) {
+        struct session_info s = sync_session_at(d->sync, i);
+        if (s.state == SESSION_FREE) {
+            continue;
+        }
+        json_t *o = json_object();
+        (void)json_object_set_new(o, "node", json_integer(s.node));
+        (void)json_object_set_new(o, "state", json_string(session_state_name(s.state)));
+        (void)json_object_set_new(o, "outbound", json_boolean(s.is_outbound));
+        (void)json_object_set_new(o, "caught_up", json_boolean(s.is_caught_up));
+        (void)json_object_set_new(o, "sent_commits", json_integer((json_int_t)s.sent_commits));
+        (void)json_object_set_new(o, "received_commits", json_integer((json_int_t)s.received_commits));
+        (void)json_object_set_new(o, "sent_bytes", json_integer((json_int_t)s.sent_bytes));
+        (void)json_object_set_new(o, "received_bytes", json_integer((json_int_t)s.received_bytes));
+        (void)json_array_append_new(list, o);
+    }
+    for (size_t i = 0; i < d->link_count; i++) {
+        const struct link *l = &d->links[i];
+        if (l->state == LINK_OPEN || is_live(d, l->peer.tls_key)) {
+            continue;
+        }
+        json_t *o = json_object();
+        (void)json_object_set_new(o, "address", json_string(l->peer.address));
+        (void)json_object_set_new(o, "state", json_string(l->state == LINK_DIALLING ? "dialling" : "waiting"));
+        if (l->last_error != ERR_OK) {
+            (void)json_object_set_new(o, "error", json_string(err_name(l->last_error)));
+        }
+        (void)json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* --- life
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+bool daemon_socket_path(const char *home, char *out, size_t out_len)
+{
+    int n = snprintf(out, out_len, "%s/control.sock", home);
+    return n > 0 && (size_t)n < out_len;
+}
+
+static enum err split_listen(const char *listen, char *host, size_t host_len, uint16_t *port, struct why *why)
+{
+    const char *colon = strrchr(listen, ':');
+    size_t n = colon == NULL ? 0 : (size_t)(colon - listen);
+    unsigned long p = 0;
+    char *end = NULL;
+    if (colon != NULL) {
+        p = strtoul(colon + 1, &end, 10);
+    }
+    if (colon == NULL || n == 0 || n >= host_len || end == colon + 1 || *end != '\0' || p == 0 || p > 65535) {
+        return why_set(why, ERR_USAGE, "--listen 写成 主机:端口，例如 127.0.0.1:7420",
+            "write --listen as host:port, e.g. 127.0.0.1:7420");
+    }
+    bool brackets = listen[0] == '[' && n > 2 && listen[n - 1] == ']';
+    memcpy(host, listen + (brackets ? 1 : 0), n - (brackets ? 2 : 0));
+    host[n - (brackets ? 2 : 0)] = '\0';
+    *port = (uint16_t)p;
+    return ERR_OK;
+}
+
+static enum err open_network(struct daemon *d, const char *listen, struct why *why)
+{
+    char host[256];
+    uint16_t port = 0;
+    const struct transport_events events = { .ctx = d,
+        .allow = on_allow,
+        .on_open = on_open,
+        .on_message = on_message,
+        .on_drain = on_drain,
+        .on_closed = on_closed,
+        .on_dial_failed = on_dial_failed };
+    enum err e = listen == NULL ? ERR_OK : split_listen(listen, host, sizeof(host), &port, why);
+    if (e == ERR_OK) {
+        e = loop_new(&d->loop);
+    }
+    if (e == ERR_OK) {
+        e = sync_new(&d->app->core, &d->sync);
+    }
+    if (e == ERR_OK) {
+        e = transport_ws_new(
+            d->loop, d->app->core.self.tls_seed, listen == NULL ? NULL : host, port, &events, &d->transport, why);
+    }
+    return e;
+}
+
+enum err daemon_new(struct app *app, const char *listen, struct daemon **out, struct why *why)
+{
+    char path[APP_PATH_MAX + 32];
+    struct daemon *d = calloc(1, sizeof(*d));
+    if (d == NULL) {
+        return ERR_NOMEM;
+    }
+    d->app = app;
+    enum err e = open_network(d, listen, why);
+    if (e == ERR_OK && listen != NULL) {
+        e = !daemon_socket_path(app->home, path, sizeof(path))
+                ? ERR_LIMIT
+                : control_socket_new(d->loop, path, on_request, d, &d->control, why);
+    }
+    if (e == ERR_OK && listen != NULL) {
+        e = app_set_listen(app, bytes_str(listen));
+    }
+    if (e == ERR_OK) {
+        e = load_links(d);
+    }
+    if (e != ERR_OK) {
+        daemon_free(d);
+        return e;
+    }
+    app->changed = on_changed;
+    app->changed_ctx = d;
+    (void)loop_timer_after(d->loop, 1, on_tick, d);
+    *out = d;
+    return ERR_OK;
+}
+
+void daemon_free(struct daemon *d)
+{
+    if (d == NULL) {
+        return;
+    }
+    d->app->changed = NULL;
+    control_socket_free(d->control);
+    transport_ws_free(d->transport);
+    sync_free(d->sync);
+    loop_free(d->loop);
+    free(d);
+}
+
+static struct daemon *signalled;
+static volatile sig_atomic_t stop_asked;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop_asked = 1;
+    if (signalled != NULL) {
+        loop_stop(signalled->loop);
+    }
+}
+
+void daemon_handle_signals(struct daemon *d)
+{
+    struct sigaction act = { .sa_handler = on_signal };
+    signalled = d;
+    (void)sigemptyset(&act.sa_mask);
+    (void)sigaction(SIGTERM, &act, NULL);
+    (void)sigaction(SIGINT, &act, NULL);
+}
+
+void daemon_run(struct daemon *d)
+{
+    while (stop_asked == 0 && d->failure == ERR_OK) {
+        int wait_ms = d->waiter_count > 0 ? 10 : TICK_MS;
+        if (loop_step(d->loop, d->has_changes ? 0 : wait_ms) != ERR_OK) {
+            break;
+        }
+        after_turn(d);
+    }
+    signalled = NULL;
+}
+
+struct once {
+    bool is_done;
+    struct sync_outcome outcome;
+};
+
+static void once_done(void *ctx, const struct sync_outcome *outcome)
+{
+    struct once *o = ctx;
+    o->is_done = true;
+    o->outcome = *outcome;
+}
+
+enum err daemon_sync_once(struct app *app, struct sync_outcome *out, struct why *why)
+{
+    struct once o = { .is_done = false };
+    struct daemon *d = NULL;
+    enum err e = daemon_new(app, NULL, &d, why);
+    if (e == ERR_OK) {
+        e = daemon_sync(d, once_done, &o);
+    }
+    while (e == ERR_OK && !o.is_done) {
+        e = loop_step(d->loop, 10);
+        if (e == ERR_OK) {
+            after_turn(d);
+            e = d->failure;
+        }
+    }
+    daemon_free(d);
+    if (e == ERR_OK) {
+        *out = o.outcome;
+    }
+    return e;
+}
