@@ -7,11 +7,11 @@
 #include <sqlite3.h>
 
 /*
- * The encrypted file set of one node: `jipan.db` (and its -wal) behind our VFS, plus a lock file. The data key is wrapped in
- * key slots (passphrase by Argon2id, recovery key) in the header block. Format: docs/STORAGE.md.
+ * The encrypted file set of one node: `jipan.db` (and its -wal) behind our VFS, plus a lock file. The data key is
+ * wrapped in key slots (passphrase by Argon2id, recovery key) in the header block. Format: docs/STORAGE.md.
  *
- * Guarantees: a wrong secret is ERR_SECRET and no file is touched; any changed byte is ERR_DAMAGED and never wrong data; nothing
- * readable reaches the disk; a second process gets ERR_LOCKED.
+ * Guarantees: a wrong secret is ERR_SECRET and no file is touched; any changed byte is ERR_DAMAGED and never wrong
+ * data; nothing readable reaches the disk; a second process gets ERR_LOCKED.
  */
 struct vault;
 
@@ -19,7 +19,8 @@ enum { VAULT_KEY_BYTES = 32, VAULT_RECOVERY_TEXT_BYTES = 80 };
 
 enum vault_durability { VAULT_FULL, VAULT_NORMAL };
 
-/* dir must exist. recovery_text receives the recovery key as grouped text for a person to write down (with a check symbol). */
+/* dir must exist. recovery_text receives the recovery key as grouped text for a person to write down (with a check
+ * symbol). */
 MUST_USE enum err vault_create(const char *dir, struct bytes passphrase, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
     struct vault **out, struct why *why);
 MUST_USE enum err vault_open(const char *dir, struct bytes passphrase, struct vault **out, struct why *why);
@@ -41,7 +42,8 @@ void vault_subkey(struct vault *v, const char *label, uint64_t number, uint8_t o
 MUST_USE enum err vault_set_durability(struct vault *v, enum vault_durability d);
 MUST_USE enum err vault_checkpoint(struct vault *v);
 
-/* Reads and authenticates every page and WAL frame, then PRAGMA integrity_check. ERR_DAMAGED names the first bad place in why. */
+/* Reads and authenticates every page and WAL frame, then PRAGMA integrity_check. ERR_DAMAGED names the first bad place
+ * in why. */
 MUST_USE enum err vault_verify(struct vault *v, struct why *why);
 
 /* Checkpoints, truncates the WAL, closes, wipes keys, releases the lock. */

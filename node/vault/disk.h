@@ -1,0 +1,59 @@
+#ifndef JIPAN_NODE_DISK_H
+#define JIPAN_NODE_DISK_H
+
+#include "schema/base/attrs.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * struct disk: the raw file operations below the encrypted file set, as a table of functions. Production hands in
+ * disk_posix(); tests and the simulator hand in a disk that records, fails, tears or forgets (tests/lib/disk_sim.h).
+ *
+ * Every operation returns 0 or an errno value. Paths are absolute. One file handle is used by one thread at a time;
+ * the table itself may be used by several threads.
+ */
+struct disk_file;
+
+enum disk_open {
+    DISK_READ_ONLY = 1,
+    DISK_CREATE = 2,
+    DISK_EXCLUSIVE = 4, /* with DISK_CREATE: fail with EEXIST */
+    DISK_TRUNCATE = 8,
+};
+
+struct disk_ops {
+    int (*open)(void *ctx, const char *path, unsigned flags, struct disk_file **out);
+    void (*close)(struct disk_file *file);
+    /* *got < len only at the end of the file. */
+    int (*pread)(struct disk_file *file, void *buf, size_t len, uint64_t at, size_t *got);
+    /* All or an error; after an error any part may have been written. */
+    int (*pwrite)(struct disk_file *file, const void *buf, size_t len, uint64_t at);
+    /* Content and size are durable when this returns 0. After an error nothing is known. */
+    int (*fsync)(struct disk_file *file);
+    int (*ftruncate)(struct disk_file *file, uint64_t size);
+    int (*size)(struct disk_file *file, uint64_t *out);
+    int (*remove)(void *ctx, const char *path);
+    int (*rename)(void *ctx, const char *from, const char *to);
+    /* ENOENT when there is nothing. */
+    int (*stat)(void *ctx, const char *path, uint64_t *ret_size);
+    /* Creations, renames and removals in dir are durable when this returns 0. */
+    int (*sync_dir)(void *ctx, const char *dir);
+    /* Exclusive lock, held until close and dropped when the process dies. EWOULDBLOCK: somebody else holds it. */
+    int (*lock)(void *ctx, const char *path, bool create, struct disk_file **out);
+};
+
+struct disk {
+    const struct disk_ops *ops;
+    void *ctx;
+};
+
+/* First member of every implementation's handle. */
+struct disk_file {
+    const struct disk_ops *ops;
+};
+
+struct disk disk_posix(void);
+
+#endif

@@ -1,0 +1,48 @@
+#ifndef JIPAN_TESTS_DISK_SIM_H
+#define JIPAN_TESTS_DISK_SIM_H
+
+#include "node/vault/disk.h"
+#include "schema/base/bytes.h"
+
+/*
+ * A disk in memory that forgets what was not made durable: content per file and names per directory are kept twice, as
+ * the process sees them and as the platter has them, with the unsynced operations in between. One directory, no
+ * threads, everything decided by the seed handed in.
+ */
+struct disk_sim;
+
+enum sim_damage {
+    SIM_DROP, /* nothing unsynced survives */
+    SIM_TEAR, /* a prefix survives, the next write torn at a 512-byte sector */
+    SIM_REORDER, /* any subset survives, each write possibly with sectors missing */
+    SIM_SIZE_ONLY, /* sizes survive, data reads as zeros */
+    SIM_DAMAGE_COUNT,
+};
+
+struct disk_sim *disk_sim_new(void);
+struct disk_sim *disk_sim_clone(const struct disk_sim *sim); /* current state, all durable; no locks, no faults */
+void disk_sim_free(struct disk_sim *sim);
+struct disk disk_sim_disk(struct disk_sim *sim);
+
+/* Number of changing operations so far (writes, truncates, syncs, creations, renames, removals). */
+uint64_t disk_sim_ops(const struct disk_sim *sim);
+/* After `ops` more changing operations the power fails: that one and all later operations return EIO. */
+void disk_sim_crash_after(struct disk_sim *sim, uint64_t ops);
+bool disk_sim_has_crashed(const struct disk_sim *sim);
+/* Power comes back: decides what survived. All handles must be closed. */
+void disk_sim_power_cycle(struct disk_sim *sim, enum sim_damage damage, uint64_t seed);
+
+void disk_sim_fail_fsync_after(struct disk_sim *sim, uint64_t fsyncs); /* one failure; 0 = the next one */
+void disk_sim_set_capacity(struct disk_sim *sim, uint64_t bytes); /* ENOSPC above; 0 = no limit */
+void disk_sim_set_read_only(struct disk_sim *sim, bool on); /* EROFS for everything that changes */
+
+/* Counts writes whose bytes contain text (borrowed). */
+void disk_sim_watch(struct disk_sim *sim, struct bytes text);
+uint64_t disk_sim_watch_hits(const struct disk_sim *sim);
+uint64_t disk_sim_bytes_written(const struct disk_sim *sim, const char *path_part);
+
+/* The current bytes of a file for reading and spoiling; NULL when there is none. */
+uint8_t *disk_sim_content(struct disk_sim *sim, const char *path, size_t *ret_len);
+void disk_sim_cut(struct disk_sim *sim, const char *path, size_t len);
+
+#endif
