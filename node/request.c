@@ -77,7 +77,7 @@ static json_t *reply_of(const struct request *rq, enum err e)
 }
 
 /* Failed logins are audited too; the entry names the user only if it exists. */
-static void note_failed_login(struct request *rq, struct bytes login)
+static enum err note_failed_login(struct request *rq, struct bytes login)
 {
     const struct member_user *user = members_user_by_login(rq->app->members, login);
     struct audit_entry entry = { .event = AUDIT_LOGIN_FAILED,
@@ -85,9 +85,7 @@ static void note_failed_login(struct request *rq, struct bytes login)
         .result = ERR_SECRET,
         .hlc = hlc_tick(rq->app->core.hlc, rq->now) };
     enum err e = app_begin(rq->app);
-    if (e == ERR_OK) {
-        (void)app_end(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry));
-    }
+    return e == ERR_OK ? app_end(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry)) : e;
 }
 
 static enum err check_login(struct request *rq, json_t *request)
@@ -105,8 +103,8 @@ static enum err check_login(struct request *rq, json_t *request)
     password = bytes_of(json_string_value(p), json_string_length(p));
     enum err e = app_login(rq->app, login, password, &rq->user);
     if (e == ERR_SECRET) {
-        note_failed_login(rq, login);
-        return why_set(&rq->why, e, "用户名或密码不对", "wrong user name or password");
+        enum err noted = note_failed_login(rq, login);
+        return noted != ERR_OK ? noted : why_set(&rq->why, e, "用户名或密码不对", "wrong user name or password");
     }
     return e;
 }

@@ -43,8 +43,9 @@ extern const struct request_verb handlers_read[]; /* get find history conflicts 
 extern const struct request_verb handlers_write[]; /* new set delete decide */
 extern const struct request_verb handlers_bulk[]; /* import export dump */
 extern const struct request_verb handlers_audit[]; /* audit audit-verify audit-export */
+extern const struct request_verb handlers_sync[]; /* sync */
 extern const struct request_verb
-    handlers_admin[]; /* user-* node-* invite peer-* status verify statehash policy-* whoami */
+    handlers_admin[]; /* status, users, nodes, invites, peers, policy, verify, state hash */
 
 /* Runs one request; returns a new reply object, or NULL when the handler answers later. */
 json_t *request_run(struct app *app, json_t *request, struct daemon *daemon, uint64_t client);

@@ -263,8 +263,8 @@ static enum err put_entries(struct core *c, struct arena *a, const struct entity
     struct buf ids;
     struct buf entry;
     enum err e = ERR_OK;
-    buf_init(&ids, c->mem, 1 << 18);
-    buf_init(&entry, c->mem, 1 << 20);
+    buf_init(&ids, c->mem, STORE_VALUE_MAX_BYTES);
+    buf_init(&entry, c->mem, CONFLICT_ENTRY_MAX_BYTES);
     for (size_t i = 0; e == ERR_OK && i < verdict->conflict_count; i++) {
         struct conflict_entry ce = { 0 };
         buf_clear(&entry);
@@ -281,8 +281,10 @@ static enum err put_entries(struct core *c, struct arena *a, const struct entity
     if (e == ERR_OK) {
         e = ids.err;
     }
-    if (e == ERR_OK) {
+    if (e == ERR_OK && ids.len > 0) {
         e = c->store->ops->put(c->store, SPACE_CONTESTED, key, buf_view(&ids));
+    } else if (e == ERR_OK) {
+        e = c->store->ops->del(c->store, SPACE_CONTESTED, key);
     }
     buf_release(&ids);
     buf_release(&entry);

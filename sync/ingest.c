@@ -91,6 +91,12 @@ static enum err set_value(struct applying *ap, struct building *b, const struct 
         b->row.is_deleted = cell->value.type == VALUE_INT && cell->value.i != 0;
     } else if (f->merge == MERGE_SET) {
         enum err e = value_set_union(ap->a, *slot, cell->value, slot);
+        if (e == ERR_LIMIT) {
+            /* Which members fit must not depend on the order of arrival: decided from all writes. */
+            b->recompute |= 1ULL << cell->number;
+            b->is_changed = true;
+            return ERR_OK;
+        }
         if (e != ERR_OK) {
             return e;
         }
@@ -116,8 +122,9 @@ static enum err apply_cell(struct applying *ap, struct building *b, const struct
         return ERR_OK;
     }
     bool is_union = f != NULL && f->merge == MERGE_SET;
-    bool fixed_again = f != NULL && f->merge == MERGE_FIXED && current.node != 0;
-    if (current.node == 0 || is_union || (!is_contested && !fixed_again && merge_replaces(&head->context, current))) {
+    bool is_replaceable = f == NULL || merge_is_replaceable(f->merge);
+    bool replaces = !is_contested && is_replaceable && merge_replaces(&head->context, current);
+    if (current.node == 0 || is_union || replaces) {
         return set_value(ap, b, f, cell);
     }
     b->recompute |= 1ULL << cell->number;

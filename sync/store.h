@@ -18,6 +18,8 @@
  */
 
 /* Ordered byte-string maps. Keys up to 64 bytes; values up to 1 MiB. */
+enum { STORE_KEY_MAX_BYTES = 64, STORE_VALUE_MAX_BYTES = 1 << 20 };
+
 enum store_space {
     SPACE_META, /* singletons by name */
     SPACE_LOG, /* dot key (16) -> commit bytes: the change log, the truth */
