@@ -34,7 +34,10 @@ struct loop_timer {
 };
 
 struct loop_fd {
+    lws_sorted_usec_list_t rearm; /* first member */
+    struct loop *loop;
     struct lws *wsi;
+    bool is_in_write_event;
     loop_fd_fn fn; /* NULL once removed */
     void *ctx;
 };
@@ -93,9 +96,11 @@ struct lws_context *loop_lws(struct loop *loop)
 
 static int fd_event(struct loop_fd *f, enum loop_event event)
 {
+    f->is_in_write_event = event == LOOP_WRITABLE;
     if (f->fn != NULL) {
         f->fn(f->ctx, event);
     }
+    f->is_in_write_event = false;
     return f->fn == NULL ? -1 : 0;
 }
 
@@ -103,6 +108,7 @@ static void fd_closed(struct lws *wsi, struct loop_fd *f)
 {
     loop_fd_fn fn = f->fn;
     f->fn = NULL;
+    lws_sul_cancel(&f->rearm);
     lws_set_opaque_user_data(wsi, NULL);
     if (fn != NULL) {
         fn(f->ctx, LOOP_HANGUP);
@@ -148,6 +154,7 @@ enum err loop_fd_add(struct loop *loop, int fd, loop_fd_fn fn, void *ctx, struct
     if (f == NULL) {
         return ERR_NOMEM;
     }
+    f->loop = loop;
     f->fn = fn;
     f->ctx = ctx;
     lws_adopt_desc_t info = {
@@ -166,9 +173,21 @@ enum err loop_fd_add(struct loop *loop, int fd, loop_fd_fn fn, void *ctx, struct
     return ERR_OK;
 }
 
+static void want_write_again(lws_sorted_usec_list_t *due)
+{
+    struct loop_fd *f = (struct loop_fd *)(void *)due;
+    (void)lws_callback_on_writable(f->wsi);
+}
+
+/* The library forgets a wish for writing that is uttered while it reports that one may write, so that one waits a turn.
+ */
 void loop_fd_want_write(struct loop_fd *f)
 {
-    (void)lws_callback_on_writable(f->wsi);
+    if (f->is_in_write_event) {
+        lws_sul_schedule(f->loop->lws, 0, &f->rearm, want_write_again, 1);
+    } else {
+        (void)lws_callback_on_writable(f->wsi);
+    }
 }
 
 void loop_fd_pause(struct loop_fd *f, bool is_paused)
