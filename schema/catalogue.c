@@ -62,7 +62,7 @@
 #define FIELD(symbol, number_, name_, zh_, en_, type_, lo_, hi_, codes_, class_name, merge_, mask_, purposes_, retention_, \
     flags_, ref_, validator_)                                                                                           \
     _Static_assert((number_) >= 1 && (number_) <= 1000, "number of " #symbol);                                          \
-    _Static_assert(sizeof(zh_) > 1 && sizeof(en_) > 1, "labels of " #symbol);                                           \
+    _Static_assert(sizeof(#name_) > 1 && sizeof(zh_) > 1 && sizeof(en_) > 1, "name and labels of " #symbol);            \
     _Static_assert((lo_) <= (hi_), "bounds of " #symbol);                                                               \
     _Static_assert((purposes_) != PURPOSE_NONE, "purposes of " #symbol);                                                \
     _Static_assert((MERGE_##merge_ == MERGE_DERIVED) == (RETENTION_##retention_ == RETENTION_NONE),                     \

@@ -7,7 +7,7 @@
 #include "schema/text.h"
 #include "schema/validate.h"
 
-enum { ID_CARD_LEN = 18, OLD_ID_CARD_LEN = 15, VIN_LEN = 17, VIN_CHECK_AT = 8, USCC_LEN = 18 };
+enum { ID_CARD_LEN = 18, OLD_ID_CARD_LEN = 15, VIN_LEN = 17, VIN_CHECK_AT = 8, USCC_LEN = 18, CALENDAR_YEARS = 400 };
 
 static int64_t number_of(const uint8_t *digits, size_t len)
 {
@@ -35,7 +35,10 @@ bool id_card_is_valid(struct bytes text)
         !region_is_known(bytes_of(text.ptr, 6))) {
         return false;
     }
-    return date_is_valid(number_of(text.ptr + 6, 8), false) && text.ptr[ID_CARD_LEN - 1] == id_card_check(text.ptr);
+    /* The calendar repeats after 400 years, so that the standard's own example, born in 1880, is a date as well. */
+    int64_t birth = number_of(text.ptr + 6, 8);
+    bool is_date = birth / 10000 >= 1800 && date_is_valid(birth + CALENDAR_YEARS * 10000, false);
+    return is_date && text.ptr[ID_CARD_LEN - 1] == id_card_check(text.ptr);
 }
 
 /* The value of a sign in the sum of a vehicle number; -1 for signs that do not occur (I, O, Q and anything else). */
