@@ -27,9 +27,9 @@ struct value {
 #define VALUE_NONE ((struct value){ .type = VALUE_NULL })
 
 enum {
-    VALUE_MAX_BYTES = 4096,         /* one text */
+    VALUE_MAX_BYTES = 4096, /* one text */
     VALUE_ELEMENT_MAX_BYTES = 2048, /* one element of a set: a note of 500 characters */
-    VALUE_SET_MAX_BYTES = 65536,    /* all elements of a set together */
+    VALUE_SET_MAX_BYTES = 65536, /* all elements of a set together */
 };
 
 static inline struct value value_int(int64_t i)
