@@ -89,21 +89,21 @@ MUST_USE enum err store_sql_may_write(struct store_sqlite *q);
 enum err store_sql_wrote(struct store_sqlite *q, enum err e); /* returns e, remembering what dooms the transaction */
 
 /* store_sql_schema.c */
-MUST_USE enum err store_schema_open(sqlite3 *db, bool *has_new_fields, struct why *why);
-const char *store_space_table(enum store_space space); /* "kv_log" */
+MUST_USE enum err store_sql_schema_open(sqlite3 *db, bool *has_new_fields, struct why *why);
+const char *store_sql_space_table(enum store_space space); /* "kv_log" */
 
 /* What a field is stored as; VALUE_NULL when it has no column (derived, or the dossier itself). */
-enum value_type store_column_type(const struct field *f);
+enum value_type store_sql_column_type(const struct field *f);
 
 /* store_sql_rows.c */
-MUST_USE bool store_rows_init(struct store_sqlite *q); /* false: out of memory */
-void store_rows_release(struct store_sqlite *q);
-MUST_USE enum err store_row_get(
+MUST_USE bool store_sql_rows_init(struct store_sqlite *q); /* false: out of memory */
+void store_sql_rows_release(struct store_sqlite *q);
+MUST_USE enum err store_sql_row_get(
     struct store *s, enum entity entity, struct record_id id, struct arena *a, struct row *out);
-MUST_USE enum err store_row_put(struct store *s, const struct row *row);
-MUST_USE enum err store_row_insert(struct store *s, const struct row *row);
-MUST_USE enum err store_row_find(
+MUST_USE enum err store_sql_row_put(struct store *s, const struct row *row);
+MUST_USE enum err store_sql_row_insert(struct store *s, const struct row *row);
+MUST_USE enum err store_sql_row_find(
     struct store *s, const struct store_query *query, size_t limit, store_row_fn fn, void *ctx);
-MUST_USE enum err store_row_count(struct store *s, enum entity entity, uint64_t *out);
+MUST_USE enum err store_sql_row_count(struct store *s, enum entity entity, uint64_t *out);
 
 #endif

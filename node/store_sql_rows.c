@@ -31,10 +31,10 @@ static struct table *table_of(struct store_sqlite *q, enum entity entity)
 
 static bool is_indexed(const struct field *f)
 {
-    return (f->flags & FIELD_INDEXED) != 0 && store_column_type(f) != VALUE_NULL;
+    return (f->flags & FIELD_INDEXED) != 0 && store_sql_column_type(f) != VALUE_NULL;
 }
 
-bool store_rows_init(struct store_sqlite *q)
+bool store_sql_rows_init(struct store_sqlite *q)
 {
     size_t count = 0;
     const struct entity_desc *entities = catalogue_entities(&count);
@@ -55,7 +55,7 @@ bool store_rows_init(struct store_sqlite *q)
     return true;
 }
 
-void store_rows_release(struct store_sqlite *q)
+void store_sql_rows_release(struct store_sqlite *q)
 {
     for (size_t i = 0; i < ARRAY_LEN(q->tables); i++) {
         struct table *t = &q->tables[i];
@@ -79,7 +79,7 @@ static void each_column(sqlite3_str *text, const struct entity_desc *d, put_colu
 {
     int parameter = PARAM_FIELDS;
     for (size_t i = 0; i < d->field_count; i++) {
-        if (store_column_type(&d->fields[i]) != VALUE_NULL) {
+        if (store_sql_column_type(&d->fields[i]) != VALUE_NULL) {
             put(text, &d->fields[i], parameter++);
         }
     }
@@ -189,7 +189,7 @@ static enum err take_verb(struct store_sqlite *q, struct table *t, enum row_verb
 static enum err check_values(const struct entity_desc *d, const struct row *row)
 {
     for (size_t i = 0; i < d->field_count; i++) {
-        enum value_type want = store_column_type(&d->fields[i]);
+        enum value_type want = store_sql_column_type(&d->fields[i]);
         enum value_type got = row->values[i].type;
         if (want == VALUE_NULL || got == VALUE_NULL) {
             continue;
@@ -232,7 +232,7 @@ static void bind_row(sqlite3_stmt *stmt, const struct entity_desc *d, int64_t ri
     }
     int parameter = PARAM_FIELDS;
     for (size_t i = 0; i < d->field_count; i++) {
-        if (store_column_type(&d->fields[i]) != VALUE_NULL) {
+        if (store_sql_column_type(&d->fields[i]) != VALUE_NULL) {
             bind_value(stmt, parameter++, row->values[i]);
         }
     }
@@ -286,7 +286,7 @@ static enum err read_row(sqlite3_stmt *stmt, const struct entity_desc *d, struct
     row.is_deleted = deleted == 1;
     int column = COLUMN_FIELDS;
     for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
-        enum value_type type = store_column_type(&d->fields[i]);
+        enum value_type type = store_sql_column_type(&d->fields[i]);
         values[i] = VALUE_NONE;
         if (type != VALUE_NULL) {
             e = read_value(stmt, column++, type, &values[i]);
@@ -339,7 +339,7 @@ static enum err copy_row(struct arena *a, const struct entity_desc *d, const str
 
 /* ---- operations ---- */
 
-enum err store_row_get(struct store *s, enum entity entity, struct record_id id, struct arena *a, struct row *out)
+enum err store_sql_row_get(struct store *s, enum entity entity, struct record_id id, struct arena *a, struct row *out)
 {
     struct store_sqlite *q = own(s);
     struct table *t = table_of(q, entity);
@@ -418,12 +418,12 @@ static enum err checked_write(struct store *s, const struct row *row, write_row_
     return store_sql_wrote(q, e);
 }
 
-enum err store_row_put(struct store *s, const struct row *row)
+enum err store_sql_row_put(struct store *s, const struct row *row)
 {
     return checked_write(s, row, put_row);
 }
 
-enum err store_row_insert(struct store *s, const struct row *row)
+enum err store_sql_row_insert(struct store *s, const struct row *row)
 {
     return checked_write(s, row, insert_row);
 }
@@ -466,7 +466,7 @@ static enum err find_form(const struct table *t, const struct store_query *query
     if (catalogue_field(t->desc, query->field->number) != query->field) {
         return ERR_INVALID;
     }
-    enum value_type want = store_column_type(query->field);
+    enum value_type want = store_sql_column_type(query->field);
     if (want == VALUE_NULL || (query->value.type != want && query->value.type != VALUE_NULL)) {
         return ERR_INVALID;
     }
@@ -495,7 +495,7 @@ static enum err visit_found(
     return e;
 }
 
-enum err store_row_find(struct store *s, const struct store_query *query, size_t limit, store_row_fn fn, void *ctx)
+enum err store_sql_row_find(struct store *s, const struct store_query *query, size_t limit, store_row_fn fn, void *ctx)
 {
     struct store_sqlite *q = own(s);
     struct table *t = table_of(q, query->entity);
@@ -535,7 +535,7 @@ enum err store_row_find(struct store *s, const struct store_query *query, size_t
     return e;
 }
 
-enum err store_row_count(struct store *s, enum entity entity, uint64_t *out)
+enum err store_sql_row_count(struct store *s, enum entity entity, uint64_t *out)
 {
     struct store_sqlite *q = own(s);
     struct table *t = table_of(q, entity);

@@ -28,7 +28,7 @@ static const char make_touch[] =
     "seq INTEGER NOT NULL, PRIMARY KEY (d, node, epoch, seq)) STRICT, WITHOUT ROWID";
 static const char make_log[] = "CREATE TABLE IF NOT EXISTS kv_log (k BLOB NOT NULL UNIQUE, v BLOB NOT NULL) STRICT";
 
-const char *store_space_table(enum store_space space)
+const char *store_sql_space_table(enum store_space space)
 {
     static const char *const names[SPACE_COUNT] = {
         [SPACE_META] = "kv_meta",
@@ -47,7 +47,7 @@ const char *store_space_table(enum store_space space)
     return names[space];
 }
 
-enum value_type store_column_type(const struct field *f)
+enum value_type store_sql_column_type(const struct field *f)
 {
     if (f->merge == MERGE_DERIVED || (f->flags & FIELD_DOSSIER) != 0) {
         return VALUE_NULL;
@@ -82,7 +82,7 @@ static const char *sql_type(enum value_type type)
 
 static bool has_index(const struct field *f)
 {
-    return (f->flags & FIELD_INDEXED) != 0 && store_column_type(f) != VALUE_NULL;
+    return (f->flags & FIELD_INDEXED) != 0 && store_sql_column_type(f) != VALUE_NULL;
 }
 
 /* Runs text and frees it; NULL (no memory while it was written) is ERR_NOMEM. */
@@ -176,8 +176,8 @@ static enum err look_at_columns(struct look *l, const struct entity_desc *d, con
             continue;
         }
         const struct field *f = catalogue_field_by_name(d, name);
-        if (f == NULL || store_column_type(f) == VALUE_NULL ||
-            !bytes_equal(type, bytes_str(sql_type(store_column_type(f))))) {
+        if (f == NULL || store_sql_column_type(f) == VALUE_NULL ||
+            !bytes_equal(type, bytes_str(sql_type(store_sql_column_type(f))))) {
             l->is_newer = true;
             continue;
         }
@@ -220,7 +220,7 @@ static enum err look_at_entity(struct look *l, const struct entity_desc *d, bool
         goto out;
     }
     for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
-        if (store_column_type(&d->fields[i]) != VALUE_NULL && !has_column[i]) {
+        if (store_sql_column_type(&d->fields[i]) != VALUE_NULL && !has_column[i]) {
             l->is_behind = true;
             l->has_new_fields = l->has_new_fields || is_filled;
         }
@@ -285,7 +285,7 @@ static enum err make_spaces(sqlite3 *db)
             e = run_owned(
                 db, sqlite3_mprintf("CREATE TABLE IF NOT EXISTS %s (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) "
                                     "STRICT, WITHOUT ROWID",
-                        store_space_table(s)));
+                        store_sql_space_table(s)));
         }
     }
     return e;
@@ -299,7 +299,7 @@ static enum err make_entity_table(sqlite3 *db, const struct entity_desc *d)
         "_ver BLOB, _extra BLOB",
         d->name);
     for (size_t i = 0; i < d->field_count; i++) {
-        enum value_type type = store_column_type(&d->fields[i]);
+        enum value_type type = store_sql_column_type(&d->fields[i]);
         if (type != VALUE_NULL) {
             sqlite3_str_appendf(text, ", \"%s\" %s", d->fields[i].name, sql_type(type));
         }
@@ -314,7 +314,7 @@ static enum err make_missing_columns(sqlite3 *db, const struct entity_desc *d)
     bool has_column[FIELDS_PER_ENTITY_MAX];
     enum err e = look_at_entity(&l, d, has_column);
     for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
-        enum value_type type = store_column_type(&d->fields[i]);
+        enum value_type type = store_sql_column_type(&d->fields[i]);
         if (type != VALUE_NULL && !has_column[i]) {
             e = run_owned(db, sqlite3_mprintf("ALTER TABLE \"e_%s\" ADD COLUMN \"%s\" %s", d->name, d->fields[i].name,
                                   sql_type(type)));
@@ -361,7 +361,7 @@ static enum err say(enum err e, struct why *why)
     return why_set(why, e, "建立或读取库表失败", "the tables of the store could not be read or made");
 }
 
-enum err store_schema_open(sqlite3 *db, bool *has_new_fields, struct why *why)
+enum err store_sql_schema_open(sqlite3 *db, bool *has_new_fields, struct why *why)
 {
     struct look l = { .db = db };
     enum err e = look_at_all(&l);

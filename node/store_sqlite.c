@@ -136,7 +136,7 @@ static enum err space_statement(
         return ERR_OK;
     }
     char text[160];
-    (void)sqlite3_snprintf((int)sizeof(text), text, texts[verb], store_space_table(space));
+    (void)sqlite3_snprintf((int)sizeof(text), text, texts[verb], store_sql_space_table(space));
     return sql_take(q->db, slot, text, out);
 }
 
@@ -503,11 +503,11 @@ static const struct store_ops sqlite_ops = {
     .dossier_scan = store_dossier_scan,
     .touch_add = store_touch_add,
     .touch_scan = store_touch_scan,
-    .row_get = store_row_get,
-    .row_put = store_row_put,
-    .row_insert = store_row_insert,
-    .row_find = store_row_find,
-    .row_count = store_row_count,
+    .row_get = store_sql_row_get,
+    .row_put = store_sql_row_put,
+    .row_insert = store_sql_row_insert,
+    .row_find = store_sql_row_find,
+    .row_count = store_sql_row_count,
     .clear_derived = store_clear_derived,
 };
 
@@ -515,7 +515,7 @@ enum err store_sqlite_new(sqlite3 *db, struct store **out, struct why *why)
 {
     bool has_new_fields = false;
     (void)sqlite3_extended_result_codes(db, 1);
-    enum err e = store_schema_open(db, &has_new_fields, why);
+    enum err e = store_sql_schema_open(db, &has_new_fields, why);
     if (e != ERR_OK) {
         return e;
     }
@@ -526,7 +526,7 @@ enum err store_sqlite_new(sqlite3 *db, struct store **out, struct why *why)
     q->base.ops = &sqlite_ops;
     q->db = db;
     q->has_new_fields = has_new_fields;
-    if (!store_rows_init(q)) {
+    if (!store_sql_rows_init(q)) {
         store_sqlite_free(&q->base);
         return why_set(why, ERR_NOMEM, "内存不足", "out of memory");
     }
@@ -541,7 +541,7 @@ void store_sqlite_free(struct store *s)
     }
     struct store_sqlite *q = own(s);
     store_rollback(s);
-    store_rows_release(q);
+    store_sql_rows_release(q);
     for (size_t i = 0; i < STORE_SQL_COUNT; i++) {
         sql_slot_release(&q->fixed[i]);
     }

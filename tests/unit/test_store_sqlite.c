@@ -89,6 +89,10 @@ static void missing_tables_columns_and_indexes_are_added(void **state)
     assert_false(store_sqlite_has_new_fields(t->s)); /* e_staff held no rows */
     assert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 1);
 
+    run(t, "DROP INDEX i_customer_full_name"); /* an index alone is noticed too */
+    subject_reopen(t);
+    assert_int_equal(asked(t->db, "SELECT count(*) FROM sqlite_master"), objects);
+
     run(t, "ALTER TABLE e_customer DROP COLUMN industry");
     subject_reopen(t);
     assert_true(store_sqlite_has_new_fields(t->s));
