@@ -355,6 +355,31 @@ static void reduced_commit_verifies_and_leaks_nothing(void **state)
     }
 }
 
+static void every_flipped_byte_of_a_reduced_commit_breaks_it(void **state)
+{
+    (void)state;
+    struct author who = author_of(1);
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct rng rng = test_rng(seed);
+        struct keeping k = { .seed = seed, .one_in = 2 };
+        struct sealed s;
+        struct buf reduced;
+        bool any = false;
+        sealed_init(&s);
+        buf_init(&reduced, test_mem(), COMMIT_MAX_BYTES);
+        put_commit(&s.bytes, 7, &s.arena, &rng, who.secret_key);
+        assert_int_equal(reduce(buf_view(&s.bytes), &s.arena, &k, &reduced, &any), ERR_OK);
+        for (size_t i = 0; i < reduced.len; i++) {
+            reduced.ptr[i] ^= 1;
+            assert_int_not_equal(verify(buf_view(&reduced), &s.arena, who.public_key), ERR_OK);
+            reduced.ptr[i] ^= 1;
+            arena_reset(&s.arena);
+        }
+        buf_release(&reduced);
+        sealed_release(&s);
+    }
+}
+
 /* A relay's reduced copy can be reduced again; keeping all changes no byte; keeping nothing leaves one hash. */
 static void reducing_composes(void **state)
 {
@@ -546,6 +571,7 @@ int main(void)
         cmocka_unit_test(nonce_differs_by_place),
         cmocka_unit_test(every_flipped_byte_breaks_the_signature),
         cmocka_unit_test(reduced_commit_verifies_and_leaks_nothing),
+        cmocka_unit_test(every_flipped_byte_of_a_reduced_commit_breaks_it),
         cmocka_unit_test(reducing_composes),
         cmocka_unit_test(reduced_to_nothing_is_one_hash),
         cmocka_unit_test(crooked_subtrees_are_refused),
