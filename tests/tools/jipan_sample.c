@@ -27,6 +27,7 @@ struct out {
     iconv_t converter; /* only with options->encoding */
     char text[TEXT_BYTES];
     size_t len;
+    char converted[2 * TEXT_BYTES];
     bool has_failed;
 };
 
@@ -34,17 +35,16 @@ static void flush_text(struct out *o)
 {
     char *from = o->text;
     size_t from_left = o->len;
-    char to[2 * TEXT_BYTES];
-    char *at = to;
-    size_t to_left = sizeof to;
+    char *at = o->converted;
+    size_t to_left = sizeof o->converted;
     if (o->options->encoding == NULL) {
-        memcpy(to, o->text, o->len);
+        memcpy(o->converted, o->text, o->len);
         to_left -= o->len;
     } else if (iconv(o->converter, &from, &from_left, &at, &to_left) == (size_t)-1) {
         o->has_failed = true;
     }
-    size_t len = sizeof to - to_left;
-    o->has_failed |= fwrite(to, 1, len, stdout) != len;
+    size_t len = sizeof o->converted - to_left;
+    o->has_failed |= fwrite(o->converted, 1, len, stdout) != len;
     o->len = 0;
 }
 
