@@ -618,16 +618,16 @@ void daemon_handle_signals(struct daemon *d)
     (void)sigaction(SIGINT, &act, NULL);
 }
 
-void daemon_run(struct daemon *d)
+enum err daemon_run(struct daemon *d)
 {
-    while (stop_asked == 0 && d->failure == ERR_OK) {
+    enum err e = ERR_OK;
+    while (stop_asked == 0 && d->failure == ERR_OK && e == ERR_OK) {
         int wait_ms = d->waiter_count > 0 ? 10 : TICK_MS;
-        if (loop_step(d->loop, d->has_changes ? 0 : wait_ms) != ERR_OK) {
-            break;
-        }
+        e = loop_step(d->loop, d->has_changes ? 0 : wait_ms);
         after_turn(d);
     }
     signalled = NULL;
+    return d->failure != ERR_OK ? d->failure : e;
 }
 
 struct once {

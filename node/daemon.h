@@ -15,7 +15,7 @@ struct daemon;
 
 /* listen: "host:port". Errors: ERR_BUSY port in use, others with why. */
 MUST_USE enum err daemon_new(struct app *app, const char *listen, struct daemon **out, struct why *why);
-void daemon_run(struct daemon *d); /* until SIGTERM or SIGINT */
+MUST_USE enum err daemon_run(struct daemon *d); /* until SIGTERM or SIGINT; a store error ends it */
 void daemon_free(struct daemon *d);
 
 /* The process-wide signal handling of `run`; installs handlers for SIGTERM, SIGINT. */
