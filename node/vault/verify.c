@@ -51,7 +51,7 @@ static enum err verify_log(struct vault *v, struct wal_report *report, struct wh
 
 static bool log_has_page(const struct wal_report *report, uint64_t page)
 {
-    return page < report->page_bits && (report->pages[page / 8] >> page % 8U & 1U) != 0;
+    return page < report->page_bits && ((unsigned)report->pages[page / 8] >> page % 8U & 1U) != 0;
 }
 
 static enum err verify_page(struct vault *v, struct disk_file *file, struct page_cipher *cipher, uint64_t page)

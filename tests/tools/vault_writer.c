@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROWS_KEPT = 400, ROWS_PER_TRANSACTION_MAX = 24, ACKS_MAX = 40, DELAY_US_MAX = 3000 };
+enum { ROWS_KEPT = 200, ROWS_PER_TRANSACTION_MAX = 16, ACKS_MAX = 10, DELAY_US_MAX = 3000 };
 
 static const struct bytes passphrase = { (const uint8_t *)"kill loop", 9 };
 
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
     }
     const char *dir = argv[1];
     unsigned long loops = strtoul(argv[2], NULL, 10);
-    uint64_t seed = argc > 4 ? strtoull(argv[4], NULL, 10) : (uint64_t)getpid();
+    uint64_t seed = (uint64_t)(argc > 4 ? strtoull(argv[4], NULL, 10) : (unsigned long long)getpid());
     char text[VAULT_RECOVERY_TEXT_BYTES];
     struct vault *v = NULL;
     int64_t acked = 0;

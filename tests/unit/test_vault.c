@@ -41,6 +41,13 @@ static int64_t number(sqlite3 *db, const char *sql)
     return value;
 }
 
+static sqlite3_file *main_file(sqlite3 *db)
+{
+    sqlite3_file *file = NULL;
+    assert_int_equal(sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file), SQLITE_OK);
+    return file;
+}
+
 static struct vault *sim_create(struct disk_sim *sim)
 {
     struct vault *v = NULL;
@@ -256,6 +263,11 @@ static void readers_see_commits_and_cannot_write_or_checkpoint(void **state)
     assert_int_equal(number(reader, "SELECT count(*) FROM t"), 2);
     assert_int_equal(sqlite3_exec(reader, "INSERT INTO t VALUES(3)", NULL, NULL, NULL) & 0xFF, SQLITE_READONLY);
     assert_int_not_equal(sqlite3_wal_checkpoint_v2(reader, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL), SQLITE_OK);
+    /* Below SQLite's own refusal the VFS refuses the locks too. */
+    sqlite3_file *file = main_file(reader);
+    for (int slot = 0; slot < 2; slot++) {
+        assert_int_equal(file->pMethods->xShmLock(file, slot, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE), SQLITE_BUSY);
+    }
     assert_int_equal(vault_checkpoint(v), ERR_OK);
     assert_int_equal(number(reader, "SELECT count(*) FROM t"), 2);
     assert_int_equal(sqlite3_close(reader), SQLITE_OK);
@@ -329,6 +341,45 @@ static void writer_is_set_up_for_safety(void **state)
     assert_int_equal(number(vault_db(v), "PRAGMA synchronous"), 1);
     assert_int_equal(vault_set_durability(v, VAULT_FULL), ERR_OK);
     assert_int_equal(number(vault_db(v), "PRAGMA synchronous"), 2);
+    vault_close(v);
+    disk_sim_free(sim);
+}
+
+static void gaps_are_filled_with_sealed_pages(void **state)
+{
+    (void)state;
+    struct disk_sim *sim = disk_sim_new();
+    struct vault *v = sim_create(sim);
+    run(vault_db(v), "CREATE TABLE t(x)");
+    assert_int_equal(vault_checkpoint(v), ERR_OK);
+    sqlite3_file *file = main_file(vault_db(v));
+    uint8_t page[VAULT_PAGE_BYTES] = { 7 };
+    sqlite3_int64 size = 0;
+    assert_int_equal(file->pMethods->xWrite(file, page, sizeof(page), 19 * VAULT_PAGE_BYTES), SQLITE_OK);
+    assert_int_equal(file->pMethods->xTruncate(file, 30 * VAULT_PAGE_BYTES), SQLITE_OK);
+    assert_int_equal(file->pMethods->xFileSize(file, &size), SQLITE_OK);
+    assert_int_equal(size, 30 * VAULT_PAGE_BYTES);
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(file->pMethods->xRead(file, page, sizeof(page), i * VAULT_PAGE_BYTES), SQLITE_OK);
+        assert_int_equal(page[0], i == 19 ? 7 : i == 0 ? 'S' : page[0]);
+    }
+    assert_int_equal(file->pMethods->xRead(file, page, sizeof(page), 30 * VAULT_PAGE_BYTES), SQLITE_IOERR_DATA);
+    vault_close(v);
+    disk_sim_free(sim);
+}
+
+static void writes_that_are_no_whole_page_of_ours_are_refused(void **state)
+{
+    (void)state;
+    struct disk_sim *sim = disk_sim_new();
+    struct vault *v = sim_create(sim);
+    sqlite3_file *file = main_file(vault_db(v));
+    uint8_t page[VAULT_PAGE_BYTES] = { 0 };
+    assert_int_equal(file->pMethods->xWrite(file, page, 512, VAULT_PAGE_BYTES), SQLITE_IOERR_WRITE);
+    assert_int_equal(file->pMethods->xWrite(file, page, sizeof(page), 512), SQLITE_IOERR_WRITE);
+    assert_int_equal(file->pMethods->xWrite(file, page, sizeof(page), 0), SQLITE_IOERR_WRITE); /* byte 20 is not 40 */
+    assert_int_equal(file->pMethods->xTruncate(file, 100), SQLITE_IOERR_TRUNCATE);
+    assert_int_equal(vault_verify(v, NULL), ERR_OK);
     vault_close(v);
     disk_sim_free(sim);
 }
@@ -511,6 +562,8 @@ int main(void)
         cmocka_unit_test(other_files_cannot_be_opened_through_the_vault),
         cmocka_unit_test(page_size_is_fixed),
         cmocka_unit_test(writer_is_set_up_for_safety),
+        cmocka_unit_test(gaps_are_filled_with_sealed_pages),
+        cmocka_unit_test(writes_that_are_no_whole_page_of_ours_are_refused),
         cmocka_unit_test(sqlite_features_work_in_every_journal_mode),
         cmocka_unit_test(backup_copies_into_a_vault_with_other_keys),
         cmocka_unit_test(full_disk_is_refused_and_forgiven),

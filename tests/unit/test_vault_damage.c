@@ -222,6 +222,33 @@ static void store_cut_anywhere_is_detected(void **state)
     }
 }
 
+/* The log says how long the file is; a page behind its end must not read as zeros. */
+static void cut_overflow_page_is_detected_when_the_log_covers_the_length(void **state)
+{
+    (void)state;
+    struct disk_sim *sim = disk_sim_new();
+    struct vault *v = sim_create(sim);
+    size_t len = 0;
+    sqlite3_stmt *stmt = NULL;
+    run(vault_db(v), "CREATE TABLE big(x BLOB); CREATE TABLE small(n INTEGER); INSERT INTO small VALUES(1);"
+                     "INSERT INTO big VALUES(randomblob(12000))");
+    assert_int_equal(vault_checkpoint(v), ERR_OK);
+    run(vault_db(v), "UPDATE small SET n = 2");
+    struct disk_sim *copy = disk_sim_clone(sim);
+    vault_close(v);
+    disk_sim_free(sim);
+    (void)disk_sim_content(copy, db_path, &len);
+    disk_sim_cut(copy, db_path, len - VAULT_PAGE_BYTES);
+    assert_int_equal(sim_open(copy, &v), ERR_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(vault_db(v), "SELECT sum(length(hex(x))) FROM big", -1, &stmt, NULL), SQLITE_OK);
+    assert_int_equal(err_from_sqlite(sqlite3_step(stmt)), ERR_DAMAGED);
+    (void)sqlite3_finalize(stmt);
+    assert_int_equal(vault_verify(v, NULL), ERR_DAMAGED);
+    vault_close(v);
+    disk_sim_free(copy);
+}
+
 static void swapped_zeroed_and_foreign_pages_are_detected(void **state)
 {
     (void)state;
@@ -325,6 +352,7 @@ int main(void)
         cmocka_unit_test(every_flipped_byte_of_a_vouched_log_frame_is_detected),
         cmocka_unit_test(log_cut_anywhere_opens_at_a_committed_state),
         cmocka_unit_test(store_cut_anywhere_is_detected),
+        cmocka_unit_test(cut_overflow_page_is_detected_when_the_log_covers_the_length),
         cmocka_unit_test(swapped_zeroed_and_foreign_pages_are_detected),
         cmocka_unit_test(stale_page_put_back_is_not_detected_by_its_seal),
         cmocka_unit_test(missing_log_is_legal),
