@@ -418,8 +418,9 @@ enum err daemon_sync(struct daemon *d, sync_done_fn done, void *ctx)
 void daemon_reply(struct daemon *d, uint64_t client, json_t *reply)
 {
     char *text = json_dumps(reply, JSON_COMPACT);
-    if (text != NULL) {
-        (void)control_socket_reply(d->control, client, bytes_str(text));
+    enum err e = text == NULL ? ERR_NOMEM : control_socket_reply(d->control, client, bytes_str(text));
+    if (e != ERR_OK && e != ERR_NOT_FOUND) {
+        daemon_log("reply not delivered", d->app->core.self.number, e);
     }
     free(text);
     json_decref(reply);
