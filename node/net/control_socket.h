@@ -35,8 +35,9 @@ typedef void (*control_request_fn)(void *ctx, uint64_t client_id, struct bytes r
 MUST_USE enum err control_socket_new(struct loop *loop, const char *path, control_request_fn fn, void *ctx,
     struct control_socket **out, struct why *why);
 
-/* Queues one reply; copies. ERR_NOT_FOUND the client has gone; ERR_LIMIT too long or too much unread; ERR_NOMEM. */
-MUST_USE enum err control_socket_reply(struct control_socket *s, uint64_t client_id, struct bytes reply);
+/* Queues one reply; copies. ERR_NOT_FOUND the client has gone; ERR_LIMIT too long or too much unread; ERR_NOMEM. May be
+ * ignored: whoever is not there to hear an answer needs none. */
+enum err control_socket_reply(struct control_socket *s, uint64_t client_id, struct bytes reply);
 
 /* Closes all, removes the file. Not from inside the request callback. May be NULL. */
 void control_socket_free(struct control_socket *s);

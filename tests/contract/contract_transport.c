@@ -160,13 +160,14 @@ static size_t count_of(const struct side *s, enum log_kind kind)
 
 static const struct entry *last_of(const struct side *s, enum log_kind kind)
 {
+    static const struct entry none = { 0 };
     for (size_t i = s->log_count; i > 0; i--) {
         if (s->log[i - 1].kind == kind) {
             return &s->log[i - 1];
         }
     }
     fail_msg("no such event");
-    return NULL;
+    return &none;
 }
 
 /* worlds */
