@@ -362,14 +362,16 @@ static struct verdict decide(const struct access_query *q, enum role r, uint32_t
     if (q->field == NULL) {
         return verdict(VIEW_CLEAR, REASON_NONE);
     }
+    if ((q->field->flags & FIELD_HIDDEN) != 0) {
+        return deny(REASON_HIDDEN);
+    }
     struct verdict seen = see_field(q, r, scope);
     return seen.view >= VIEW_MASKED ? verdict(VIEW_CLEAR, REASON_NONE) : deny(seen.reason);
 }
 
 static struct verdict conflict_view(const struct access_query *q, enum role r, uint32_t scope)
 {
-    bool is_hidden = q->field == NULL || (q->field->flags & FIELD_HIDDEN) != 0;
-    if (!is_hidden && decide(q, r, scope).view == VIEW_CLEAR) {
+    if (q->field != NULL && decide(q, r, scope).view == VIEW_CLEAR) {
         return see_field(q, r, scope);
     }
     return read_any(q, r, scope);
@@ -386,8 +388,8 @@ static struct verdict judge(const struct access_query *q, enum role r)
         return search(q, r, scope);
     case ACTION_EXPORT:
         return export(q, r, scope);
-    case ACTION_CREATE: /* only a row made in this call can be new */
-        return write_any(q, r, scope | (q->scope & (uint32_t)SCOPE_SELF));
+    case ACTION_CREATE: /* what is being created is new by definition, and nothing else is */
+        return write_any(q, r, scope | (uint32_t)SCOPE_SELF);
     case ACTION_UPDATE:
     case ACTION_DELETE:
         return write_any(q, r, scope);

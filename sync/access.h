@@ -111,6 +111,7 @@ struct access_answer access_decide(const struct access_query *q);
  * - SEARCH and EXPORT know only yes and no over clear and masked: SEARCH answers CLEAR or DENY for a field; EXPORT
  * answers CLEAR, MASKED or DENY. To learn whether a search can be allowed for any row, ask with SCOPE_ALL, then ask
  * again for every row with its own scope and leave out those that answer DENY.
+ * - CREATE always counts as SCOPE_SELF, whether the caller says so or not; no other action ever does.
  * - CREATE, UPDATE, DELETE need no purpose. Fields that the node fills in itself (FIELD_SYSTEM, FIELD_HIDDEN) are
  * refused to a person here, and accepted from a peer by access_write_allowed.
  * - DECIDE: taking one of the values that stand. Writing a third value is UPDATE. It does not say how the values are

@@ -188,6 +188,11 @@ const struct policy_row *policy_row_of(enum entity e, enum role r)
     return &ROWS[line_of(e)][is_role(r) ? r : ROLE_NONE];
 }
 
+static bool is_named(const struct field *f, const char *name)
+{
+    return bytes_equal(bytes_str(f->name), bytes_str(name));
+}
+
 bool policy_is_without_person(enum entity e)
 {
     return WITHOUT_PERSON[line_of(e)];
@@ -201,7 +206,7 @@ struct policy_sight policy_sight_of(enum entity e, const struct field *f, enum r
     }
     for (size_t i = 0; i < ARRAY_LEN(FIELD_EXCEPTIONS); i++) {
         const struct field_exception *x = &FIELD_EXCEPTIONS[i];
-        if (x->entity == e && x->role == r && strcmp(x->field, f->name) == 0) {
+        if (x->entity == e && x->role == r && is_named(f, x->field)) {
             sight.clear = x->clear;
             sight.masked = x->masked;
             sight.write = x->write;
@@ -225,21 +230,21 @@ static const struct field_roles *find_field(
     const struct field_roles *list, size_t count, enum entity e, const struct field *f)
 {
     for (size_t i = 0; i < count; i++) {
-        if (list[i].entity == e && strcmp(list[i].field, f->name) == 0) {
+        if (list[i].entity == e && is_named(f, list[i].field)) {
             return &list[i];
         }
     }
     return NULL;
 }
 
-/* A role named in SHOWS_ONLY for this entity sees the named fields and no others. */
+/* A role named in SHOWS_ONLY for this entity uses the named fields and no others. */
 static bool is_shown(enum entity e, const struct field *f, enum role r)
 {
     bool is_limited = false;
     for (size_t i = 0; i < ARRAY_LEN(SHOWN_ONLY); i++) {
         if (SHOWN_ONLY[i].entity == e && (SHOWN_ONLY[i].roles & role_bit(r)) != 0) {
             is_limited = true;
-            if (strcmp(SHOWN_ONLY[i].field, f->name) == 0) {
+            if (is_named(f, SHOWN_ONLY[i].field)) {
                 return true;
             }
         }
@@ -256,14 +261,14 @@ bool policy_may_read_field(enum entity e, const struct field *f, enum role r)
 bool policy_may_write_field(enum entity e, const struct field *f, enum role r)
 {
     const struct field_roles *only = find_field(FIELD_WRITERS, ARRAY_LEN(FIELD_WRITERS), e, f);
-    return only == NULL || (only->roles & role_bit(r)) != 0;
+    return (only == NULL || (only->roles & role_bit(r)) != 0) && policy_may_read_field(e, f, r);
 }
 
 uint32_t policy_extra_update(enum entity e, const struct field *f, enum role r)
 {
     for (size_t i = 0; i < ARRAY_LEN(FIELD_UPDATES); i++) {
         const struct field_update *x = &FIELD_UPDATES[i];
-        if (x->entity == e && x->role == r && strcmp(x->field, f->name) == 0) {
+        if (x->entity == e && x->role == r && is_named(f, x->field)) {
             return x->scope;
         }
     }
