@@ -8,6 +8,7 @@
 
 #include "node/net/listener.h"
 #include "node/net/tls_identity.h"
+#include "node/net/ws_admit.h"
 #include "node/net/ws_conn.h"
 #include "schema/base/check.h"
 
@@ -15,8 +16,8 @@
 #include <libwebsockets.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,10 +39,7 @@ enum {
 static_assert(CONNS_MAX == 1 << SLOT_BITS, "a slot fits its bits");
 static_assert(WS_FRONT_BYTES >= LWS_PRE, "room for the library's frame header");
 
-static const char service_host[] = "jipan"; /* the Host we ask for; a browser sends a real one and is refused */
-static const char service_path[] = "/jipan";
 static const char alpn[] = "http/1.1";
-static const char *const door_names[] = { [DOOR_SYNC] = "jipan-sync.1", [DOOR_JOIN] = "jipan-join.1" };
 
 /* An idle line costs two pings a minute from each side; a dead one is noticed within a minute. */
 static const lws_retry_bo_t idle_policy = { .secs_since_valid_ping = 30, .secs_since_valid_hangup = 60 };
@@ -70,8 +68,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 
 static const struct lws_protocols protocols[] = {
-    PROTOCOL("jipan-sync.1"),
-    PROTOCOL("jipan-join.1"),
+    PROTOCOL(WS_DOOR_SYNC),
+    PROTOCOL(WS_DOOR_JOIN),
     { .name = NULL },
 };
 
@@ -179,99 +177,6 @@ static bool timer_start(struct ws_conn *c, uint32_t ms, loop_timer_fn fn)
     timer_stop(c);
     c->timer = loop_timer_after(c->owner->loop, ms, fn, c);
     return c->timer != 0;
-}
-
-/* identity */
-
-/* Called during the handshake. The dates, names and issuer of a certificate mean nothing here: only its key does, and
- * TLS itself makes the peer sign with that key. */
-static int verify_certificate(struct ws_conn *c, X509_STORE_CTX *store)
-{
-    uint8_t key[TRANSPORT_KEY_BYTES];
-    const X509 *shown = X509_STORE_CTX_get_current_cert(store);
-    if (c == NULL || shown == NULL || X509_STORE_CTX_get_error_depth(store) != 0) {
-        return 1;
-    }
-    if (tls_certificate_key(shown, key) != ERR_OK ||
-        (c->is_outbound && sodium_memcmp(key, c->expect_key, sizeof(key)) != 0)) {
-        c->failure = ERR_UNKNOWN_PEER;
-        return 1;
-    }
-    memcpy(c->peer_key, key, sizeof(key));
-    c->has_key = true;
-    X509_STORE_CTX_set_error(store, X509_V_OK);
-    return 0;
-}
-
-/* The second look, after the handshake: the proven key is the one that was accepted, on the terms we insist on. */
-static bool has_proven_key(const struct ws_conn *c, struct lws *wsi)
-{
-    uint8_t key[TRANSPORT_KEY_BYTES];
-    const SSL *ssl = lws_get_ssl(wsi);
-    return c->has_key && ssl != NULL && tls_peer_key(ssl, key) == ERR_OK &&
-           sodium_memcmp(key, c->peer_key, sizeof(key)) == 0;
-}
-
-static bool header_is(struct lws *wsi, enum lws_token_indexes header, const char *want)
-{
-    char text[64];
-    return lws_hdr_copy(wsi, text, sizeof(text), header) > 0 && strcmp(text, want) == 0;
-}
-
-static bool header_is_absent(struct lws *wsi, enum lws_token_indexes header)
-{
-    return lws_hdr_total_length(wsi, header) == 0;
-}
-
-static bool request_names_door(struct lws *wsi, enum transport_door *out)
-{
-    for (size_t d = 0; d < ARRAY_LEN(door_names); d++) {
-        if (header_is(wsi, WSI_TOKEN_PROTOCOL, door_names[d])) {
-            *out = (enum transport_door)d;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Every check of an upgrade request; the HTTP status that answers it, 0 = admitted. */
-static unsigned int admit(struct ws_conn *c, struct lws *wsi)
-{
-    struct transport_ws *t = c->owner;
-    if (!has_proven_key(c, wsi) || !header_is_absent(wsi, WSI_TOKEN_ORIGIN) ||
-        !header_is_absent(wsi, WSI_TOKEN_SWORIGIN)) {
-        return HTTP_STATUS_FORBIDDEN;
-    }
-    if (!header_is(wsi, WSI_TOKEN_GET_URI, service_path) || !header_is_absent(wsi, WSI_TOKEN_HTTP_URI_ARGS)) {
-        return HTTP_STATUS_NOT_FOUND;
-    }
-    if (!header_is(wsi, WSI_TOKEN_HOST, service_host) || !header_is(wsi, WSI_TOKEN_VERSION, "13") ||
-        !request_names_door(wsi, &c->door)) {
-        return HTTP_STATUS_BAD_REQUEST;
-    }
-    return t->ev.allow(t->ev.ctx, c->door, c->peer_key) ? 0 : HTTP_STATUS_FORBIDDEN;
-}
-
-static int on_upgrade_request(struct ws_conn *c, struct lws *wsi)
-{
-    if (c == NULL || c->is_outbound || c->state != WS_HANDSHAKE) {
-        return -1;
-    }
-    unsigned int refusal = admit(c, wsi);
-    if (refusal != 0) {
-        (void)lws_return_http_status(wsi, refusal, "");
-        return -1;
-    }
-    c->is_admitted = true;
-    return 0;
-}
-
-static int on_upgrade_answer(const struct ws_conn *c, struct lws *wsi)
-{
-    bool is_ours = c != NULL && c->is_outbound && c->state == WS_HANDSHAKE && has_proven_key(c, wsi) &&
-                   sodium_memcmp(c->peer_key, c->expect_key, sizeof(c->peer_key)) == 0 &&
-                   header_is(wsi, WSI_TOKEN_PROTOCOL, door_names[c->door]);
-    return is_ours ? 0 : 1;
 }
 
 /* messages */
@@ -398,10 +303,10 @@ static void connect_to(struct ws_conn *c, const char *address)
         .vhost = t->vhost,
         .address = address,
         .port = c->port,
-        .path = service_path,
-        .host = service_host,
-        .protocol = door_names[c->door],
-        .local_protocol_name = door_names[c->door],
+        .path = WS_PATH,
+        .host = WS_HOST,
+        .protocol = ws_door_name(c->door),
+        .local_protocol_name = ws_door_name(c->door),
         .alpn = alpn,
         .ssl_connection = LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK | LCCSCF_HTTP_NO_FOLLOW_REDIRECT,
         .ietf_version_or_minus_one = -1,
@@ -540,13 +445,13 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     switch ((int)reason) {
     case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
     case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
-        return verify_certificate(c, user);
+        return ws_verify_certificate(c, user);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return on_upgrade_request(c, wsi);
+        return c == NULL ? -1 : ws_upgrade_request(c, wsi, &c->owner->ev);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return c != NULL && c->is_admitted ? 0 : 1;
     case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH:
-        return on_upgrade_answer(c, wsi);
+        return ws_upgrade_answer(c, wsi);
     case LWS_CALLBACK_ESTABLISHED:
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         return on_established(c, wsi);
