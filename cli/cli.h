@@ -94,6 +94,7 @@ enum err cmd_join(struct cli *c);
 enum err cmd_run(struct cli *c);
 enum err cmd_import(struct cli *c);
 enum err cmd_export(struct cli *c);
+enum err cmd_dump(struct cli *c);
 enum err cmd_help(struct cli *c);
 
 #endif

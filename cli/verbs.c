@@ -353,7 +353,8 @@ const struct cli_verb cli_verbs[] = {
     { "verify", "verify", "verify [--deep] [--rebuild]", "检查库", "check the store", build_plain, verify_options },
     { "statehash", "statehash", "statehash", "本节点全部内容的摘要", "digest of everything held here", build_plain,
         NULL },
-    { "dump", "dump", "dump --canonical", "本人能看的全部内容", "everything you may read", build_plain, dump_options },
+    { "dump", NULL, "dump --canonical --purpose P1", "本人能看的全部内容", "everything you may read", cmd_dump,
+        dump_options },
     { "help", NULL, "help [命令|实体]", "说明", "help", cmd_help, NULL },
     { NULL, NULL, NULL, NULL, NULL, NULL, NULL },
 };

@@ -4,8 +4,8 @@
  * command's. Invariants: a refused row leaves nothing; a row that was imported before (same entity, targets and cells)
  * is skipped, so a rerun adds nothing; an import never changes a record that exists.
  */
+#include "node/handlers_bulk.h"
 #include "node/import_map.h"
-#include "node/request.h"
 
 #include "schema/base/check.h"
 
@@ -284,7 +284,7 @@ static enum err note_import(struct importing *im)
     return audit_append(&im->rq->app->core.audit, &im->rq->app->arena, &entry);
 }
 
-static enum err do_import(struct request *rq)
+enum err handle_import(struct request *rq)
 {
     struct importing im = { .rq = rq,
         .is_dry_run = request_flag(rq, "dry_run"),
@@ -316,8 +316,3 @@ static enum err do_import(struct request *rq)
     request_set(rq, out);
     return ERR_OK;
 }
-
-const struct request_verb handlers_bulk[] = {
-    { "import", do_import, 0 },
-    { NULL, NULL, 0 },
-};
