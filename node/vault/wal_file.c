@@ -226,18 +226,14 @@ static int wal_file_sync(sqlite3_file *base, int flags)
 static int wal_file_truncate(sqlite3_file *base, sqlite3_int64 size)
 {
     struct vault_file *f = vault_file_of(base);
-    uint64_t on_disk = 0;
     if (vault_files_poisoned(f->files)) {
         return SQLITE_IOERR_TRUNCATE;
     }
-    if (size > 0) {
-        uint64_t frames = size <= WAL_HEADER_BYTES ? 0 : frame_index((uint64_t)size + WAL_FRAME_BYTES - 1);
-        on_disk = wal_frame_offset((uint32_t)frames);
-    }
-    int error = f->disk->ops->ftruncate(f->disk, on_disk);
-    if (size == 0) {
-        f->wal = (struct wal_state){ .has_pending = false };
-    }
+    uint32_t frames = size <= WAL_HEADER_BYTES ? 0 : frame_index((uint64_t)size + WAL_FRAME_BYTES - 1);
+    int error = f->disk->ops->ftruncate(f->disk, size == 0 ? 0 : wal_frame_offset(frames));
+    f->wal.has_pending = false;
+    f->wal.written = f->wal.written < frames ? f->wal.written : frames;
+    f->wal.synced = f->wal.synced < frames ? f->wal.synced : frames;
     return sqlite_from_errno(f->files, error, SQLITE_IOERR_TRUNCATE);
 }
 

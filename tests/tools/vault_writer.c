@@ -73,7 +73,8 @@ static void child_write(const char *dir, const char *synchronous, int out, uint6
         sql, sizeof(sql), "PRAGMA cache_size=10; PRAGMA wal_autocheckpoint=60; PRAGMA synchronous=%s", synchronous);
     run(db, sql);
     int64_t id = number(db, "SELECT coalesce(max(id), 0) FROM t");
-    for (;;) {
+    uint64_t dies_after = dice(&seed) % 3 == 0 ? 1 + dice(&seed) % ACKS_MAX : 0;
+    for (uint64_t acks = 1;; acks++) {
         int rows = 1 + (int)(dice(&seed) % ROWS_PER_TRANSACTION_MAX);
         (void)snprintf(sql, sizeof(sql),
             "BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)"
@@ -84,6 +85,9 @@ static void child_write(const char *dir, const char *synchronous, int out, uint6
         id += rows;
         if (write(out, &id, sizeof(id)) != (ssize_t)sizeof(id)) {
             exit(1);
+        }
+        if (acks == dies_after) {
+            (void)raise(SIGKILL);
         }
     }
 }

@@ -12,6 +12,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -275,6 +277,71 @@ static void readers_see_commits_and_cannot_write_or_checkpoint(void **state)
     disk_sim_free(sim);
 }
 
+struct reader_job {
+    struct vault *vault;
+    atomic_bool *stop;
+    unsigned reads;
+    unsigned wrong;
+};
+
+/* Every transaction keeps the sum at zero; a reader that sees another sum saw half of one. */
+static void *reader_main(void *arg)
+{
+    struct reader_job *job = arg;
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmt = NULL;
+    if (vault_reader(job->vault, &db) != ERR_OK ||
+        sqlite3_prepare_v2(db, "SELECT sum(n) FROM t", -1, &stmt, NULL) != SQLITE_OK) {
+        job->wrong = 1;
+        return NULL;
+    }
+    do {
+        int rc = sqlite3_step(stmt);
+        job->wrong += rc != SQLITE_ROW || sqlite3_column_int64(stmt, 0) != 0 ? 1 : 0;
+        (void)sqlite3_reset(stmt);
+        job->reads++;
+    } while (!atomic_load(job->stop));
+    (void)sqlite3_finalize(stmt);
+    (void)sqlite3_close(db);
+    return NULL;
+}
+
+static void readers_in_other_threads_see_whole_transactions(void **state)
+{
+    (void)state;
+    char dir[64];
+    char text[VAULT_RECOVERY_TEXT_BYTES];
+    struct vault *v = NULL;
+    pthread_t threads[2];
+    atomic_bool stop = false;
+    dir_make(dir);
+    assert_int_equal(vault_create(dir, passphrase, text, &v, NULL), ERR_OK);
+    run(vault_db(v), "PRAGMA wal_autocheckpoint=30; CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER, pad BLOB);"
+                     "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<60)"
+                     " INSERT INTO t SELECT i, 0, zeroblob(900) FROM c");
+    assert_int_equal(vault_set_durability(v, VAULT_NORMAL), ERR_OK);
+    struct reader_job jobs[2] = { { v, &stop, 0, 0 }, { v, &stop, 0, 0 } };
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, reader_main, &jobs[i]), 0);
+    }
+    for (int i = 0; i < 300; i++) {
+        char sql[160];
+        (void)snprintf(sql, sizeof(sql),
+            "BEGIN; UPDATE t SET n = n + 7 WHERE id = %d; UPDATE t SET n = n - 7 WHERE id = %d; COMMIT", i % 60 + 1,
+            (i * 17 + 30) % 60 + 1);
+        run(vault_db(v), sql);
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_true(jobs[i].reads > 0);
+        assert_int_equal(jobs[i].wrong, 0);
+    }
+    assert_int_equal(vault_verify(v, NULL), ERR_OK);
+    vault_close(v);
+    dir_remove(dir);
+}
+
 static void second_writer_is_refused(void **state)
 {
     (void)state;
@@ -379,6 +446,27 @@ static void writes_that_are_no_whole_page_of_ours_are_refused(void **state)
     assert_int_equal(file->pMethods->xWrite(file, page, sizeof(page), 512), SQLITE_IOERR_WRITE);
     assert_int_equal(file->pMethods->xWrite(file, page, sizeof(page), 0), SQLITE_IOERR_WRITE); /* byte 20 is not 40 */
     assert_int_equal(file->pMethods->xTruncate(file, 100), SQLITE_IOERR_TRUNCATE);
+    assert_int_equal(vault_verify(v, NULL), ERR_OK);
+    vault_close(v);
+    disk_sim_free(sim);
+}
+
+static void log_can_be_limited_in_size(void **state)
+{
+    (void)state;
+    struct disk_sim *sim = disk_sim_new();
+    struct vault *v = sim_create(sim);
+    size_t len = 0;
+    run(vault_db(v), "PRAGMA journal_size_limit=20000; PRAGMA wal_autocheckpoint=10; PRAGMA cache_size=5;"
+                     "CREATE TABLE t(x BLOB)");
+    for (int i = 0; i < 6; i++) {
+        run(vault_db(v), "BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<30)"
+                         " INSERT INTO t SELECT randomblob(3000) FROM n; ROLLBACK");
+        run(vault_db(v), "INSERT INTO t VALUES(randomblob(3000))");
+        run(vault_db(v), "BEGIN; UPDATE t SET x = randomblob(3000); UPDATE t SET x = randomblob(3000); COMMIT");
+    }
+    assert_non_null(disk_sim_content(sim, "/store/jipan.db-wal", &len));
+    assert_in_range(len, 1, 200000);
     assert_int_equal(vault_verify(v, NULL), ERR_OK);
     vault_close(v);
     disk_sim_free(sim);
@@ -558,12 +646,14 @@ int main(void)
         cmocka_unit_test(several_vaults_live_side_by_side),
         cmocka_unit_test(subkeys_differ_by_label_and_number_and_survive_reopening),
         cmocka_unit_test(readers_see_commits_and_cannot_write_or_checkpoint),
+        cmocka_unit_test(readers_in_other_threads_see_whole_transactions),
         cmocka_unit_test(second_writer_is_refused),
         cmocka_unit_test(other_files_cannot_be_opened_through_the_vault),
         cmocka_unit_test(page_size_is_fixed),
         cmocka_unit_test(writer_is_set_up_for_safety),
         cmocka_unit_test(gaps_are_filled_with_sealed_pages),
         cmocka_unit_test(writes_that_are_no_whole_page_of_ours_are_refused),
+        cmocka_unit_test(log_can_be_limited_in_size),
         cmocka_unit_test(sqlite_features_work_in_every_journal_mode),
         cmocka_unit_test(backup_copies_into_a_vault_with_other_keys),
         cmocka_unit_test(full_disk_is_refused_and_forgiven),
