@@ -223,8 +223,12 @@ static enum err check_rights(struct importing *im)
             continue;
         }
         const struct entity_desc *d = c->child < 0 ? im->map.desc : im->map.children[c->child].desc;
-        a = access_write_allowed(
-            rq->user->roles, SCOPE_SELF | SCOPE_OWN | SCOPE_STATION | SCOPE_GROUP, d, c->field, ACTION_CREATE);
+        const struct access_query q = { .roles = rq->user->roles,
+            .scope = SCOPE_SELF | SCOPE_OWN | SCOPE_STATION | SCOPE_GROUP,
+            .entity = d,
+            .field = c->field,
+            .action = ACTION_CREATE };
+        a = access_decide(&q);
         if (a.view != VIEW_CLEAR) {
             return request_deny(rq, &a);
         }
