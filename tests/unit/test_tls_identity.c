@@ -73,8 +73,8 @@ static void certificate_is_valid_at_any_clock(void **state)
 static void other_kinds_of_keys_are_unknown_peers(void **state)
 {
     (void)state;
-    EVP_PKEY *keys[] = { EVP_RSA_gen(2048), EVP_EC_gen("P-256") };
-    for (size_t i = 0; i < 2; i++) {
+    EVP_PKEY *keys[] = { EVP_RSA_gen(2048), EVP_EC_gen("P-256"), EVP_PKEY_Q_keygen(NULL, NULL, "X25519") };
+    for (size_t i = 0; i < 3; i++) {
         X509 *x = X509_new();
         uint8_t key[TLS_KEY_BYTES];
         assert_non_null(keys[i]);
