@@ -42,6 +42,7 @@ struct cli {
     const char *password_file;
     const char *passphrase_file;
     bool is_json;
+    bool is_service; /* called as jipand: outlives the shell that started it */
     enum cli_lang lang;
     const struct cli_verb *verb;
     const char *words[CLI_WORDS_MAX];

@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -123,6 +125,17 @@ static enum err open_patiently(struct cli *c, struct bytes passphrase, struct ap
     }
 }
 
+/* `jipan run` is a foreground command: it ends with the shell that started it, as a process of that shell's would, so
+ * that killing a script leaves no node behind. jipand, and a run under nohup, stay. */
+static void end_with_parent(const struct cli *c)
+{
+    struct sigaction hangup = { .sa_handler = SIG_DFL };
+    (void)sigaction(SIGHUP, NULL, &hangup);
+    if (!c->is_service && hangup.sa_handler != SIG_IGN) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+    }
+}
+
 enum err cmd_run(struct cli *c)
 {
     struct secret passphrase = { .len = 0 };
@@ -138,6 +151,7 @@ enum err cmd_run(struct cli *c)
         return why_setf(&c->why, ERR_NOT_FOUND, "%s 里还没有节点；先运行 jipan init 或 jipan join",
             "there is no node in %s; run jipan init or jipan join first", c->home);
     }
+    end_with_parent(c);
     enum err e = take_run_lock(c, &lock);
     if (e == ERR_OK) {
         e = secret_read(c, c->passphrase_file, "磁盘口令", "disk passphrase", false, &passphrase);

@@ -277,6 +277,7 @@ int main(int argc, char **argv)
         memcpy(as_daemon + 2, argv + 1, (size_t)argc * sizeof(*argv));
         argv = as_daemon;
         argc++;
+        c.is_service = true;
     }
     defaults(&c);
     c.args = json_object();

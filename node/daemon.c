@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     PEERS_MAX = 64,
@@ -23,7 +24,8 @@ enum {
     RETRY_MAX_MS = 60000,
     QUIET_MS = 10000,
     TICK_MS = 100,
-    JOIN_CHUNK = 64
+    JOIN_CHUNK = 64,
+    DRAIN_MS = 30
 };
 
 enum link_state { LINK_IDLE, LINK_DIALLING, LINK_OPEN };
@@ -625,6 +627,16 @@ enum err daemon_run(struct daemon *d)
     while (stop_asked == 0 && d->failure == ERR_OK && e == ERR_OK) {
         int wait_ms = d->waiter_count > 0 ? 10 : TICK_MS;
         e = loop_step(d->loop, d->has_changes ? 0 : wait_ms);
+        after_turn(d);
+    }
+    /* No new callers; those who got through are answered. */
+    char path[APP_PATH_MAX + 32];
+    if (daemon_socket_path(d->app->home, path, sizeof(path))) {
+        (void)unlink(path);
+    }
+    uint64_t end = app_now().mono_ms + DRAIN_MS;
+    while (d->failure == ERR_OK && e == ERR_OK && app_now().mono_ms < end) {
+        e = loop_step(d->loop, 5);
         after_turn(d);
     }
     signalled = NULL;
