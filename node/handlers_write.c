@@ -20,6 +20,7 @@ struct writing {
     bool given[FIELDS_PER_ENTITY_MAX];
     struct value *values; /* given values */
     struct row row; /* existing record */
+    enum role role; /* that gave the right */
     struct view_facts facts;
 };
 
@@ -125,24 +126,30 @@ static enum err take_fields(struct writing *w)
 /* --- rights
  * ------------------------------------------------------------------------------------------------------------- */
 
-/* Asks for the row and every given field; facts NULL: could any row allow it. */
+static enum err ask_one(struct writing *w, const struct view_facts *facts, const struct field *f, enum action action)
+{
+    struct access_answer answer = view_ask(&w->v, facts, w->d, f, action);
+    w->role = answer.role;
+    return answer.view == VIEW_CLEAR ? ERR_OK : view_deny(&w->v, w->d, w->has_place ? &w->id : NULL, f, &answer);
+}
+
+/*
+ * Asks for every given field; facts NULL: could any row allow it. The row as a whole is asked where no field is named,
+ * and for a new one: a role may update single fields of rows that it may not update otherwise.
+ */
 static enum err ask_all(struct writing *w, const struct view_facts *facts, enum action action)
 {
-    const struct record_id *record = w->has_place ? &w->id : NULL;
-    struct access_answer answer = view_ask(&w->v, facts, w->d, NULL, action);
-    if (answer.view != VIEW_CLEAR) {
-        return view_deny(&w->v, w->d, record, NULL, &answer);
-    }
+    bool any = false;
     for (size_t i = 0; i < w->d->field_count; i++) {
-        if (!w->given[i]) {
-            continue;
-        }
-        answer = view_ask(&w->v, facts, w->d, &w->d->fields[i], action);
-        if (answer.view != VIEW_CLEAR) {
-            return view_deny(&w->v, w->d, record, &w->d->fields[i], &answer);
+        any = any || w->given[i];
+    }
+    enum err e = any && action == ACTION_UPDATE ? ERR_OK : ask_one(w, facts, NULL, action);
+    for (size_t i = 0; e == ERR_OK && i < w->d->field_count; i++) {
+        if (w->given[i]) {
+            e = ask_one(w, facts, &w->d->fields[i], action);
         }
     }
-    return ERR_OK;
+    return e;
 }
 
 static enum audit_event event_of(enum action action)
@@ -196,7 +203,6 @@ static enum err commit(struct writing *w, struct write_group *group, enum action
     struct write_request req = {
         .author = w->v.user->number, .purpose = w->v.purpose, .groups = group, .group_count = 1
     };
-    struct access_answer answer = view_ask(&w->v, action == ACTION_CREATE ? NULL : &w->facts, w->d, NULL, action);
     enum err e = app_begin(app);
     if (e != ERR_OK) {
         return e;
@@ -207,7 +213,7 @@ static enum err commit(struct writing *w, struct write_group *group, enum action
         e = ERR_NOMEM;
     }
     if (e == ERR_OK) {
-        note->role = answer.role;
+        note->role = w->role;
         note->count = dot->node == 0 ? 0 : 1;
         for (size_t i = 0; i < group->records[0].field_count && i < AUDIT_FIELDS_MAX; i++) {
             note->fields[note->field_count++] = group->records[0].fields[i].field->number;
@@ -567,6 +573,7 @@ static enum err may_decide(struct deciding *dc, bool is_third_value)
     if (answer.view == VIEW_CLEAR && is_third_value) {
         answer = view_ask(&w->v, facts, w->d, dc->f, ACTION_UPDATE);
     }
+    w->role = answer.role;
     return answer.view == VIEW_CLEAR ? ERR_OK : view_deny(&w->v, w->d, &w->id, dc->f, &answer);
 }
 

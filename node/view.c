@@ -334,16 +334,27 @@ struct audit_entry *view_note(
     return note;
 }
 
+static bool is_personal(const struct field *f)
+{
+    return f != NULL && f->class_ != CLASS_PUBLIC && f->class_ != CLASS_BUSINESS;
+}
+
+/* The view noted is the best of a personal field; that of others counts only while no personal one was shown. */
 void view_note_field(struct audit_entry *note, const struct field *f, const struct access_answer *answer)
 {
+    const struct entity_desc *d = catalogue_entity((enum entity)note->entity);
     bool is_there = false;
+    bool has_personal = false;
     for (uint32_t i = 0; i < note->field_count; i++) {
         is_there = is_there || note->fields[i] == f->number;
+        has_personal = has_personal || (d != NULL && is_personal(catalogue_field(d, note->fields[i])));
     }
     if (!is_there && note->field_count < AUDIT_FIELDS_MAX) {
         note->fields[note->field_count++] = f->number;
     }
-    if ((uint8_t)answer->view > note->view) {
+    bool is_first = is_personal(f) && !has_personal;
+    bool counts = is_personal(f) || !has_personal;
+    if (is_first || (counts && (uint8_t)answer->view > note->view)) {
         note->view = (uint8_t)answer->view;
         note->role = answer->role;
     }

@@ -24,19 +24,50 @@ struct task_search {
     bool is_found;
 };
 
+struct giver_search {
+    struct dot dot;
+    uint32_t author;
+};
+
+static enum err see_giver(void *ctx, const struct history_item *item)
+{
+    struct giver_search *s = ctx;
+    if (dot_equal(item->write.dot, s->dot)) {
+        s->author = item->write.author;
+    }
+    return ERR_OK;
+}
+
+/* A task that one gave oneself opens nothing: else anybody could open any customer. */
+static enum err given_by_another(struct viewing *v, const struct entity_desc *d, const struct row *row, bool *out)
+{
+    struct versions versions = { 0 };
+    const struct field *owner = catalogue_field(d, FOLLOWUP_TASK_OWNER);
+    enum err e = versions_take(row->versions, &versions);
+    struct giver_search s = { .dot = versions.at[FOLLOWUP_TASK_OWNER] };
+    if (e == ERR_OK) {
+        e = core_history(&v->app->core, v->a, d, row->id, owner, see_giver, &s);
+    }
+    if (e == ERR_OK) {
+        *out = s.author != 0 && s.author != v->user->number;
+    }
+    return e;
+}
+
 static enum err see_task(void *ctx, const struct row *row)
 {
     struct task_search *s = ctx;
     const struct entity_desc *d = catalogue_entity(ENTITY_FOLLOWUP_TASK);
     const struct field *f = catalogue_field(d, FOLLOWUP_TASK_STATE);
     struct value state = VALUE_NONE;
-    if (!names_me(s->v, value_of(d, row, FOLLOWUP_TASK_OWNER))) {
+    if (s->is_found || !names_me(s->v, value_of(d, row, FOLLOWUP_TASK_OWNER))) {
         return ERR_OK;
     }
     enum err e = field_derive(d, f, s->v->a, row->values, s->v->today, &state);
-    bool is_open = state.type == VALUE_INT && (state.i == CODE_TASK_OPEN || state.i == CODE_TASK_OVERDUE);
-    s->is_found = s->is_found || (e == ERR_OK && is_open);
-    return e;
+    if (e != ERR_OK || state.type != VALUE_INT || (state.i != CODE_TASK_OPEN && state.i != CODE_TASK_OVERDUE)) {
+        return e;
+    }
+    return given_by_another(s->v, d, row, &s->is_found);
 }
 
 /* Roles whose work reaches a customer through a task somebody gave them. A consultant's own plan gives him nothing. */
