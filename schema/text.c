@@ -30,8 +30,39 @@ static bool is_control(uint32_t cp)
     return cp < 0x20 || (cp >= 0x7F && cp <= 0x9F);
 }
 
+/* Bytes of the ordinary character at the front: visible ASCII, or U+4000 to U+CFFF (nearly all Chinese). No function of
+ * this file changes those, except letters to upper case. 0: some other character, or not UTF-8. */
+static size_t ordinary(struct bytes text)
+{
+    uint8_t c = text.ptr[0];
+    if (c > 0x20 && c < 0x7F) {
+        return 1;
+    }
+    bool is_three = c >= 0xE4 && c <= 0xEC && text.len >= 3 && (text.ptr[1] & 0xC0) == 0x80;
+    return is_three && (text.ptr[2] & 0xC0) == 0x80 ? 3 : 0;
+}
+
+/* Only ordinary characters and single spaces between them: what text_trim and text_clean leave as it is. */
+static bool is_clean(struct bytes text)
+{
+    bool after_space = true;
+    while (text.len > 0) {
+        bool is_space = text.ptr[0] == ' ' && !after_space;
+        size_t n = is_space ? 1 : ordinary(text);
+        if (n == 0) {
+            return false;
+        }
+        after_space = is_space;
+        text = bytes_of(text.ptr + n, text.len - n);
+    }
+    return !after_space;
+}
+
 struct bytes text_trim(struct bytes text)
 {
+    if (is_clean(text)) {
+        return text;
+    }
     struct bytes rest = text;
     size_t first = text.len;
     size_t end = 0;
@@ -64,6 +95,10 @@ static void put_gap(uint8_t *to, size_t *n, bool has_break)
 
 enum err text_clean(struct arena *a, struct bytes text, bool is_multiline, struct bytes *out)
 {
+    if (is_clean(text)) {
+        *out = text;
+        return ERR_OK;
+    }
     struct bytes rest = text_trim(text);
     uint8_t *to = arena_alloc(a, rest.len + 4);
     if (to == NULL) {
@@ -99,8 +134,26 @@ enum err text_clean(struct arena *a, struct bytes text, bool is_multiline, struc
     return ERR_OK;
 }
 
+/* Whether text_fold would leave the text as it is. */
+static bool is_folded(struct bytes text, const char *drop, bool is_upper_)
+{
+    while (text.len > 0) {
+        uint8_t c = text.ptr[0];
+        size_t n = ordinary(text);
+        if (n == 0 || (n == 1 && ((is_upper_ && c >= 'a' && c <= 'z') || (!is_letter(c) && strchr(drop, c) != NULL)))) {
+            return false;
+        }
+        text = bytes_of(text.ptr + n, text.len - n);
+    }
+    return true;
+}
+
 enum err text_fold(struct arena *a, struct bytes text, const char *drop, bool is_upper_, struct bytes *out)
 {
+    if (is_folded(text, drop, is_upper_)) {
+        *out = text;
+        return ERR_OK;
+    }
     uint8_t *to = arena_alloc(a, text.len + 4);
     if (to == NULL) {
         return ERR_NOMEM;

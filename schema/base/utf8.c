@@ -36,6 +36,12 @@ bool utf8_next(struct bytes *text, uint32_t *out)
     if (text->len == 0) {
         return false;
     }
+    if (text->ptr[0] < 0x80 && text->ptr[0] > 0) {
+        *out = text->ptr[0];
+        text->ptr++;
+        text->len--;
+        return true;
+    }
     uint32_t cp = 0;
     uint32_t min = 0;
     size_t n = lead(text->ptr[0], &cp, &min);
@@ -57,9 +63,27 @@ bool utf8_next(struct bytes *text, uint32_t *out)
     return true;
 }
 
+/* Text that needs no second look: ASCII, and three-byte sequences without the edges that RFC 3629 forbids. */
+static struct bytes without_common(struct bytes text)
+{
+    const uint8_t *p = text.ptr;
+    const uint8_t *end = text.ptr + text.len;
+    while (p < end) {
+        if (*p < 0x80 && *p > 0) {
+            p++;
+        } else if (*p > 0xE0 && *p < 0xED && end - p >= 3 && (p[1] & 0xC0) == 0x80 && (p[2] & 0xC0) == 0x80) {
+            p += 3;
+        } else {
+            break;
+        }
+    }
+    return bytes_of(p, (size_t)(end - p));
+}
+
 bool utf8_is_valid(struct bytes text)
 {
     uint32_t cp = 0;
+    text = text.len == 0 ? text : without_common(text);
     while (utf8_next(&text, &cp)) {
     }
     return text.len == 0;
@@ -68,9 +92,8 @@ bool utf8_is_valid(struct bytes text)
 size_t utf8_count(struct bytes text)
 {
     size_t n = 0;
-    uint32_t cp = 0;
-    while (utf8_next(&text, &cp)) {
-        n++;
+    for (size_t i = 0; i < text.len; i++) {
+        n += (text.ptr[i] & 0xC0) != 0x80 ? 1 : 0;
     }
     return n;
 }
