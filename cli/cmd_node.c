@@ -92,6 +92,23 @@ enum err cmd_join(struct cli *c)
     return e;
 }
 
+/* A daemon that still answers keeps its lock; one that is closing is waited for. */
+static bool lock_patiently(const struct cli *c, int fd)
+{
+    const struct timespec step = { .tv_nsec = LOCK_STEP_MS * 1000000L };
+    char path[APP_PATH_MAX + 32];
+    for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited += LOCK_STEP_MS) {
+        struct control_client *client = NULL;
+        bool answers = daemon_socket_path(c->home, path, sizeof(path)) && control_open(path, &client) == ERR_OK;
+        control_close(client);
+        if (answers || waited >= LOCK_WAIT_MS) {
+            return false;
+        }
+        (void)nanosleep(&step, NULL);
+    }
+    return true;
+}
+
 /* Held from before the store is opened until it is closed, so that commands wait for us instead of opening it
  * themselves. */
 static enum err take_run_lock(struct cli *c, int *fd)
@@ -105,7 +122,7 @@ static enum err take_run_lock(struct cli *c, int *fd)
         return why_setf(&c->why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "不能写目录 %s；请检查目录和权限",
             "cannot write to %s; check the directory and its permissions", c->home);
     }
-    if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_patiently(c, *fd)) {
         (void)close(*fd);
         *fd = -1;
         return why_setf(&c->why, ERR_LOCKED, "%s 的节点已经在运行", "the node of %s is running already", c->home);

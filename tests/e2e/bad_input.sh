@@ -1,7 +1,7 @@
 #!/bin/bash
 # Bad input of every kind gets the documented exit code and a message that says what to do, and leaves nothing half done.
 source "$(dirname "$0")/common.bash"
-export LC_ALL=zh_CN.UTF-8
+export LANG=zh_CN.UTF-8 LC_ALL=
 found_group
 
 # Words.
@@ -21,7 +21,7 @@ rc 1 at s1 wang new customer full_name=甲 sex=Q
 rc 1 at s1 wang new customer full_name="$(printf '长%.0s' $(seq 200))"
 rc 1 at s1 wang new customer sex=M; has 'names the missing field' "$(cat "$D/err")" '姓名'
 rc 2 at s1 wang new customer full_name="$(printf '\xff\xfe')"
-rc 1 at s1 wang new vehicle vin=LTESTA125TA000002; has 'check digit' "$(cat "$D/err")" 'VIN'
+rc 1 at s1 wang new vehicle vin=LTESTA125TA000002; has 'check digit' "$(cat "$D/err")" '校验位'
 is 'nothing was written' "$(at s1 zhao find customer --purpose P1 --json | jq length)" 0
 id=$(at s1 wang new customer full_name=王小明 --json | jq -r .id)
 rc 1 at s1 wang new contact_point customer="$id" value=12345

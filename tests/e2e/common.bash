@@ -42,7 +42,11 @@ rc() {
 
 start() {
     local h=$1 u=$2 port=$3
-    at "$h" "$u" run --listen "127.0.0.1:$port" >> "$D/$h.log" 2>&1 &
+    # exec: the pid must be the node's own, or kill -9 would only hit the shell around it.
+    (
+        export JIPAN_HOME=$D/$h JIPAN_PASSPHRASE_FILE=$D/disk JIPAN_USER=$u JIPAN_PASSWORD_FILE=$D/$u
+        exec "$J" run --listen "127.0.0.1:$port"
+    ) >> "$D/$h.log" 2>&1 &
     pid[$h]=$!
     for _ in $(seq 200); do
         [ -S "$D/$h/control.sock" ] && at "$h" "$u" status --json > /dev/null 2>&1 && return 0

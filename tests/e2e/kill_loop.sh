@@ -16,7 +16,7 @@ writer() {
     done
 }
 
-for loop in $(seq "$LOOPS"); do
+for _ in $(seq "$LOOPS"); do
     rm -f "$D/stop"
     start s1 boss "$PORT"
     writer wang & w1=$!
