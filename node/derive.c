@@ -9,15 +9,7 @@
 #include "schema/catalogue/codes.h"
 #include "schema/catalogue/fields.h"
 
-enum {
-    MS_PER_DAY = 24 * 3600 * 1000,
-    DAYS_O = 7,
-    DAYS_H = 2,
-    DAYS_A = 7,
-    DAYS_B = 15,
-    CONTACTS_B_PER_MONTH = 2,
-    OLD_CUSTOMER_DAYS = 90
-};
+enum { MS_PER_DAY = 24 * 3600 * 1000, DAYS_O = 7, DAYS_H = 2, DAYS_A = 7, DAYS_B = 15, CONTACTS_B_PER_MONTH = 2 };
 
 static struct value get(const struct entity_desc *d, const struct row *row, uint32_t number)
 {
@@ -59,66 +51,115 @@ static int64_t month_end(int64_t yyyymm)
 /* --- consent
  * ------------------------------------------------------------------------------------------------------------ */
 
-/* The newest event of one purpose; a withdrawal beats a grant of the same moment. */
-struct consent_search {
-    int64_t purpose;
-    bool has;
-    int64_t at;
-    int64_t action;
+enum { CONSENT_PURPOSES = 16 };
+
+/* The newest event of each purpose; a withdrawal beats a grant of the same moment. */
+struct consents {
+    struct {
+        bool has;
+        int64_t at;
+        int64_t action;
+    } of[CONSENT_PURPOSES]; /* by code number */
 };
 
 static enum err see_consent(void *ctx, const struct row *row)
 {
-    struct consent_search *s = ctx;
+    struct consents *c = ctx;
     const struct entity_desc *d = catalogue_entity(ENTITY_CONSENT);
-    struct value at = get(d, row, CONSENT_GIVEN_AT);
+    struct value purpose = get(d, row, CONSENT_PURPOSE);
     struct value action = get(d, row, CONSENT_ACTION);
-    if (!is_code(get(d, row, CONSENT_PURPOSE), s->purpose) || action.type != VALUE_INT) {
+    struct value at = get(d, row, CONSENT_GIVEN_AT);
+    if (purpose.type != VALUE_INT || purpose.i < 0 || purpose.i >= CONSENT_PURPOSES || action.type != VALUE_INT) {
         return ERR_OK;
     }
     int64_t when = at.type == VALUE_INT ? at.i : 0;
-    if (!s->has || when > s->at || (when == s->at && action.i == CODE_CONSENT_WITHDRAW)) {
-        s->has = true;
-        s->at = when;
-        s->action = action.i;
+    bool is_newer = !c->of[purpose.i].has || when > c->of[purpose.i].at;
+    if (is_newer || (when == c->of[purpose.i].at && action.i == CODE_CONSENT_WITHDRAW)) {
+        c->of[purpose.i].has = true;
+        c->of[purpose.i].at = when;
+        c->of[purpose.i].action = action.i;
     }
     return ERR_OK;
-}
-
-static enum err consent_state(
-    const struct deriver *dv, struct dossier_id dossier, int64_t purpose, struct consent_search *out)
-{
-    *out = (struct consent_search){ .purpose = purpose };
-    return each_row(dv, ENTITY_CONSENT, dossier, see_consent, out);
 }
 
 enum err derive_consent_sensitive(const struct deriver *dv, struct dossier_id dossier, bool *out)
 {
-    struct consent_search s = { 0 };
-    enum err e = consent_state(dv, dossier, CODE_CONSENT_SENSITIVE, &s);
+    struct consents c = { 0 };
+    enum err e = each_row(dv, ENTITY_CONSENT, dossier, see_consent, &c);
     if (e == ERR_OK) {
-        *out = s.has && s.action == CODE_CONSENT_GRANT;
+        *out = c.of[CODE_CONSENT_SENSITIVE].has && c.of[CODE_CONSENT_SENSITIVE].action == CODE_CONSENT_GRANT;
     }
     return e;
 }
 
-/* 1 when any consent to marketing or to sales calls was withdrawn last; absent events say nothing. */
+/* 1 when a consent to be called or written to was withdrawn last; without any event nothing is said. */
 static enum err do_not_contact(const struct deriver *dv, struct dossier_id dossier, struct value *out)
 {
-    static const int64_t purposes[] = { CODE_CONSENT_SALES, CODE_CONSENT_SMS, CODE_CONSENT_EMAIL, CODE_CONSENT_PHONE };
-    bool any = false;
-    bool known = false;
-    for (size_t i = 0; i < ARRAY_LEN(purposes); i++) {
-        struct consent_search s = { 0 };
-        enum err e = consent_state(dv, dossier, purposes[i], &s);
-        if (e != ERR_OK) {
-            return e;
-        }
-        known = known || s.has;
-        any = any || (s.has && s.action == CODE_CONSENT_WITHDRAW);
+    static const size_t purposes[] = { CODE_CONSENT_SALES, CODE_CONSENT_SMS, CODE_CONSENT_EMAIL, CODE_CONSENT_PHONE };
+    struct consents c = { 0 };
+    bool is_withdrawn = false;
+    bool is_known = false;
+    enum err e = each_row(dv, ENTITY_CONSENT, dossier, see_consent, &c);
+    for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(purposes); i++) {
+        is_known = is_known || c.of[purposes[i]].has;
+        is_withdrawn = is_withdrawn || c.of[purposes[i]].action == CODE_CONSENT_WITHDRAW;
     }
-    *out = known ? value_int(any ? 1 : 0) : VALUE_NONE;
+    if (e == ERR_OK) {
+        *out = is_known ? value_int(is_withdrawn ? 1 : 0) : VALUE_NONE;
+    }
+    return e;
+}
+
+/* --- corrections
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Events that another event of the dossier corrects: they no longer count. */
+struct corrected {
+    struct arena *a;
+    uint32_t field; /* number of `corrects` */
+    struct record_id *ids;
+    size_t count;
+    size_t capacity;
+};
+
+static enum err see_correction(void *ctx, const struct row *row)
+{
+    struct corrected *c = ctx;
+    struct value of = get(catalogue_entity(row->entity), row, c->field);
+    if (of.type != VALUE_ID) {
+        return ERR_OK;
+    }
+    if (c->count == c->capacity) {
+        size_t capacity = c->capacity == 0 ? 8 : c->capacity * 2;
+        struct record_id *grown = arena_array(c->a, capacity, sizeof(*grown));
+        if (grown == NULL) {
+            return ERR_NOMEM;
+        }
+        if (c->count > 0) {
+            memcpy(grown, c->ids, c->count * sizeof(*grown));
+        }
+        c->ids = grown;
+        c->capacity = capacity;
+    }
+    memcpy(c->ids[c->count++].b, of.s.ptr, RECORD_ID_BYTES);
     return ERR_OK;
+}
+
+static bool is_corrected(const struct corrected *c, struct record_id id)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (record_id_compare(c->ids[i], id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum err corrections(
+    const struct deriver *dv, enum entity entity, uint32_t field, struct dossier_id dossier, struct corrected *out)
+{
+    *out = (struct corrected){ .a = dv->a, .field = field };
+    return each_row(dv, entity, dossier, see_correction, out);
 }
 
 /* --- grade and contacts
@@ -126,6 +167,7 @@ static enum err do_not_contact(const struct deriver *dv, struct dossier_id dossi
 
 struct grade_search {
     const uint8_t *opportunity; /* 16 bytes */
+    struct corrected corrected;
     bool has;
     int64_t at; /* when the present grade was given */
     int64_t grade;
@@ -144,7 +186,8 @@ static enum err see_grade(void *ctx, const struct row *row)
     const struct entity_desc *d = catalogue_entity(ENTITY_GRADE_EVENT);
     struct value at = get(d, row, GRADE_EVENT_AT);
     struct value grade = get(d, row, GRADE_EVENT_TO_GRADE);
-    if (!same_ref(get(d, row, GRADE_EVENT_OPPORTUNITY), s->opportunity) || grade.type != VALUE_INT) {
+    if (!same_ref(get(d, row, GRADE_EVENT_OPPORTUNITY), s->opportunity) || grade.type != VALUE_INT ||
+        is_corrected(&s->corrected, row->id)) {
         return ERR_OK;
     }
     int64_t when = at.type == VALUE_INT ? at.i : 0;
@@ -157,16 +200,20 @@ static enum err see_grade(void *ctx, const struct row *row)
     return ERR_OK;
 }
 
-static enum err grade_of(const struct deriver *dv, struct record_id opportunity, struct grade_search *out)
+/* out borrows the id. */
+static enum err grade_of(const struct deriver *dv, const struct record_id *opportunity, struct grade_search *out)
 {
-    *out = (struct grade_search){ .opportunity = opportunity.b };
-    return each_row(dv, ENTITY_GRADE_EVENT, record_dossier(opportunity), see_grade, out);
+    struct dossier_id dossier = record_dossier(*opportunity);
+    *out = (struct grade_search){ .has = false };
+    out->opportunity = opportunity->b;
+    enum err e = corrections(dv, ENTITY_GRADE_EVENT, GRADE_EVENT_CORRECTS, dossier, &out->corrected);
+    return e == ERR_OK ? each_row(dv, ENTITY_GRADE_EVENT, dossier, see_grade, out) : e;
 }
 
 static enum err opportunity_grade(const struct deriver *dv, struct record_id id, struct value *out)
 {
     struct grade_search s = { 0 };
-    enum err e = grade_of(dv, id, &s);
+    enum err e = grade_of(dv, &id, &s);
     if (e == ERR_OK) {
         *out = s.has ? value_int(s.grade) : VALUE_NONE;
     }
@@ -174,6 +221,7 @@ static enum err opportunity_grade(const struct deriver *dv, struct record_id id,
 }
 
 struct contact_search {
+    struct corrected corrected;
     const uint8_t *opportunity; /* NULL: any contact of the customer */
     int64_t month; /* yyyymm to count in */
     int64_t last; /* ms; 0 none */
@@ -187,6 +235,9 @@ static enum err see_contact(void *ctx, const struct row *row)
     const struct entity_desc *d = catalogue_entity(ENTITY_CONTACT_EVENT);
     struct value at = get(d, row, CONTACT_EVENT_AT);
     struct value of = get(d, row, CONTACT_EVENT_OPPORTUNITY);
+    if (is_corrected(&s->corrected, row->id)) {
+        return ERR_OK;
+    }
     bool fits = s->opportunity == NULL || of.type == VALUE_NULL || same_ref(of, s->opportunity);
     if (!fits || at.type != VALUE_INT || !is_code(get(d, row, CONTACT_EVENT_EFFECTIVE), CODE_EFFECTIVE_REACHED)) {
         return ERR_OK;
@@ -194,6 +245,12 @@ static enum err see_contact(void *ctx, const struct row *row)
     s->in_month += month_of(view_day(at.i)) == s->month ? 1 : 0;
     s->last = at.i > s->last ? at.i : s->last;
     return ERR_OK;
+}
+
+static enum err contacts_of(const struct deriver *dv, struct dossier_id dossier, struct contact_search *s)
+{
+    enum err e = corrections(dv, ENTITY_CONTACT_EVENT, CONTACT_EVENT_CORRECTS, dossier, &s->corrected);
+    return e == ERR_OK ? each_row(dv, ENTITY_CONTACT_EVENT, dossier, see_contact, s) : e;
 }
 
 static int64_t interval_days(int64_t grade)
@@ -239,11 +296,11 @@ enum err derive_due(const struct deriver *dv, const struct row *opportunity, str
     if (!is_open_opportunity(opportunity)) {
         return ERR_OK;
     }
-    enum err e = grade_of(dv, opportunity->id, &g);
+    enum err e = grade_of(dv, &opportunity->id, &g);
     if (e != ERR_OK || !g.has || interval_days(g.grade) == 0) {
         return e;
     }
-    e = each_row(dv, ENTITY_CONTACT_EVENT, record_dossier(opportunity->id), see_contact, &c);
+    e = contacts_of(dv, record_dossier(opportunity->id), &c);
     if (e == ERR_OK) {
         *has = true;
         *out = (struct due_task){ .cause = opportunity->id, .grade = g.grade, .due = due_of(dv, &g, &c) };
@@ -286,7 +343,7 @@ enum err derive_vip_due(const struct deriver *dv, struct dossier_id dossier, str
     if (e != ERR_OK || !s.has || s.action != CODE_VIP_GRANTED) {
         return e;
     }
-    e = each_row(dv, ENTITY_CONTACT_EVENT, dossier, see_contact, &c);
+    e = contacts_of(dv, dossier, &c);
     if (e == ERR_OK) {
         /* Once per calendar month: the month after the last contact, or the month the label was given. */
         int64_t month =
@@ -304,9 +361,7 @@ struct standing {
     bool has_intent;
     bool has_bought;
     bool is_defeated;
-    bool is_newly_sold;
     size_t purchases;
-    enum err err;
 };
 
 static enum err see_ownership(void *ctx, const struct row *row)

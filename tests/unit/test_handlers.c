@@ -874,6 +874,75 @@ static void follow_ups_come_due_by_grade(void **state)
     json_decref(found);
 }
 
+/* The due date of one opportunity as if today were another day; 0 when none. */
+static int64_t due_on(const char *id, int64_t today)
+{
+    struct record_id record;
+    struct row row = { .is_deleted = false };
+    struct due_task task = { .due = 0 };
+    bool has = false;
+    const struct deriver dv = { .app = s1, .a = &s1->arena, .today = today };
+    need(record_id_parse(bytes_str(strchr(id, '/') + 1), &record), NULL);
+    need(s1->store->ops->row_get(s1->store, ENTITY_OPPORTUNITY, record, &s1->arena, &row), NULL);
+    need(derive_due(&dv, &row, &task, &has), NULL);
+    arena_reset(&s1->arena);
+    return has ? task.due : 0;
+}
+
+static void a_correction_replaces_what_it_names(void **state)
+{
+    (void)state;
+    const char *id = new_customer(s1, "wang", "王小明");
+    const char *car = make(s1, "wang", "opportunity", json_pack("{ss}", "customer", id));
+    assert_int_equal(due_on(car, 20260307), 0); /* no grade yet */
+    const char *wrong = make(s1, "wang", "grade_event",
+        json_pack("{ssssssss}", "customer", id, "opportunity", car, "to_grade", "B", "at", "2026-03-08T09:00"));
+    assert_int_equal(due_on(car, 20260307), 20260323);
+    (void)make(s1, "wang", "grade_event",
+        json_pack("{ssssssssss}", "customer", id, "opportunity", car, "to_grade", "H", "at", "2026-03-07T09:00",
+            "corrects", wrong));
+    assert_int_equal(due_on(car, 20260307), 20260309);
+}
+
+static void grade_b_wants_two_contacts_a_month(void **state)
+{
+    (void)state;
+    const char *id = new_customer(s1, "wang", "王小明");
+    const char *car = make(s1, "wang", "opportunity", json_pack("{ss}", "customer", id));
+    (void)make(s1, "wang", "grade_event",
+        json_pack("{ssssssss}", "customer", id, "opportunity", car, "to_grade", "B", "at", "2026-02-10T09:00"));
+    (void)make(s1, "wang", "contact_event",
+        json_pack("{ssssssss}", "customer", id, "mode", "TEL", "effective", "reached", "at", "2026-03-20T09:00"));
+    assert_int_equal(due_on(car, 20260321), 20260331); /* one contact in March: the other by its last day */
+    (void)make(s1, "wang", "contact_event",
+        json_pack("{ssssssss}", "customer", id, "mode", "TEL", "effective", "reached", "at", "2026-03-22T09:00"));
+    assert_int_equal(due_on(car, 20260323), 20260406);
+}
+
+static void a_vip_is_called_every_month(void **state)
+{
+    (void)state;
+    const char *id = new_customer(s1, "wang", "王小明");
+    (void)make(s1, "zhao", "customer_class",
+        json_pack("{ssssss}", "customer", id, "vip_flag", "granted", "at", "2026-01-05T10:00"));
+    const char *query = "{sss{ss}ss}";
+    json_t *found =
+        want(s1, "wang", "find", json_pack(query, "entity", "followup_task", "where", "due", "all", "purpose", "P1"));
+    assert_string_equal(due_of(found, id), "2026-01-31");
+    json_decref(found);
+    (void)make(s1, "wang", "contact_event",
+        json_pack("{ssssssss}", "customer", id, "mode", "TEL", "effective", "reached", "at", "2026-01-20T10:00"));
+    found =
+        want(s1, "wang", "find", json_pack(query, "entity", "followup_task", "where", "due", "all", "purpose", "P1"));
+    assert_string_equal(due_of(found, id), "2026-02-28");
+    json_decref(found);
+    (void)make(s1, "zhao", "customer_class", json_pack("{ssss}", "customer", id, "vip_flag", "removed"));
+    found =
+        want(s1, "wang", "find", json_pack(query, "entity", "followup_task", "where", "due", "all", "purpose", "P1"));
+    assert_string_equal(due_of(found, id), "");
+    json_decref(found);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -899,6 +968,9 @@ int main(void)
         cmocka_unit_test(a_task_opens_a_customer_to_whom_it_was_given),
         cmocka_unit_test(classes_follow_from_events),
         cmocka_unit_test(follow_ups_come_due_by_grade),
+        cmocka_unit_test(a_correction_replaces_what_it_names),
+        cmocka_unit_test(grade_b_wants_two_contacts_a_month),
+        cmocka_unit_test(a_vip_is_called_every_month),
     };
     return cmocka_run_group_tests(tests, found_group, leave_group);
 }
