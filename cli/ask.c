@@ -23,6 +23,7 @@ struct ask {
     struct control_client *client;
     struct app *app;
     struct secret password;
+    struct secret token;
     struct mem mem;
 };
 
@@ -89,6 +90,22 @@ static enum err connect_or_open(struct ask *a)
     }
 }
 
+/* A password file named for this command wins over an earlier login; without a user only the login is left. */
+static enum err take_login(struct ask *a)
+{
+    struct cli *c = a->cli;
+    bool is_login = strcmp(c->verb->name, "login") == 0;
+    if (!is_login && c->password_file == NULL && a->client != NULL && login_token(c, &a->token)) {
+        return ERR_OK;
+    }
+    if (c->user == NULL) {
+        return why_set(&c->why, ERR_SECRET,
+            "请先 jipan login 登录名，或说明是谁：--as 用户 --password-file 文件（JIPAN_USER、JIPAN_PASSWORD_FILE）",
+            "run jipan login USER first, or say who you are: --as USER --password-file FILE (JIPAN_USER, JIPAN_PASSWORD_FILE)");
+    }
+    return secret_read(c, c->password_file, "密码", "password", false, &a->password);
+}
+
 enum err ask_open(struct cli *c, bool needs_login, struct ask **out)
 {
     struct ask *a = calloc(1, sizeof(*a));
@@ -99,13 +116,7 @@ enum err ask_open(struct cli *c, bool needs_login, struct ask **out)
     a->mem = app_mem((size_t)256 << 20);
     enum err e = connect_or_open(a);
     if (e == ERR_OK && needs_login) {
-        if (c->user == NULL) {
-            e = why_set(&c->why, ERR_SECRET,
-                "请说明是谁：--as 用户 --password-file 文件，或 JIPAN_USER 和 JIPAN_PASSWORD_FILE",
-                "say who you are: --as USER --password-file FILE, or JIPAN_USER and JIPAN_PASSWORD_FILE");
-        } else {
-            e = secret_read(c, c->password_file, "密码", "password", false, &a->password);
-        }
+        e = take_login(a);
     }
     if (e != ERR_OK) {
         ask_close(a);
@@ -167,7 +178,9 @@ enum err ask_run(struct ask *a, const char *verb, json_t *args, json_t **result)
     *result = NULL;
     (void)json_object_set_new(request, "verb", json_string(verb));
     (void)json_object_set(request, "args", args);
-    if (a->password.len > 0) {
+    if (a->token.len > 0) {
+        (void)json_object_set_new(request, "token", json_stringn(a->token.text, a->token.len));
+    } else if (a->password.len > 0) {
         (void)json_object_set_new(request, "user", json_string(a->cli->user));
         (void)json_object_set_new(request, "password", json_stringn(a->password.text, a->password.len));
     }
@@ -193,5 +206,6 @@ void ask_close(struct ask *a)
     control_close(a->client);
     app_close(a->app);
     secret_wipe(&a->password);
+    secret_wipe(&a->token);
     free(a);
 }

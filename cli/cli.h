@@ -82,6 +82,12 @@ MUST_USE enum err ask_open(struct cli *c, bool needs_login, struct ask **out);
 MUST_USE enum err ask_run(struct ask *a, const char *verb, json_t *args, json_t **result);
 void ask_close(struct ask *a);
 
+/* --- logins (cli/login.c) --- */
+/* The token of an earlier `jipan login` at this home; false if there is none. */
+bool login_token(const struct cli *c, struct secret *out);
+enum err cmd_login(struct cli *c);
+enum err cmd_logout(struct cli *c);
+
 /* --- output (cli/out.c) --- */
 void out_result(const struct cli *c, const json_t *result); /* JSON, or for people */
 void out_error(const struct cli *c, enum err e);

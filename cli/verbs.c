@@ -308,6 +308,8 @@ const struct cli_verb cli_verbs[] = {
         "found a group and its first node", cmd_init, init_options },
     { "join", NULL, "join 邀请码", "用邀请码加入集团", "join a group with an invite code", cmd_join, listen_options },
     { "run", NULL, "run --listen 主机:端口", "启动节点", "run the node", cmd_run, listen_options },
+    { "login", NULL, "login 登录名", "登录八小时，其间不必再给密码", "log in for eight hours", cmd_login, NULL },
+    { "logout", NULL, "logout", "退出登录", "log out", cmd_logout, NULL },
     { "status", "status", "status", "本节点知道什么、连着谁", "what this node knows and whom it is linked to",
         build_plain, NULL },
     { "new", "new", "new 实体 字段=值 …", "新建一条记录", "create a record", build_new, purpose_options },

@@ -8,7 +8,15 @@
  * One opened node: vault, store, membership, core. Everything that happens on a node, from the daemon or from a command
  * that found no daemon, happens through one struct app in one thread.
  */
-enum { APP_PATH_MAX = 4096, APP_MEM_MAX_BYTES = 1 << 30, APP_REQUEST_ARENA_BYTES = 256 << 20, APP_ADDRESS_MAX = 180 };
+enum {
+    APP_SESSIONS_MAX = 64,
+    APP_SESSION_HOURS = 8,
+    APP_TOKEN_TEXT_BYTES = 65,
+    APP_PATH_MAX = 4096,
+    APP_MEM_MAX_BYTES = 1 << 30,
+    APP_REQUEST_ARENA_BYTES = 256 << 20,
+    APP_ADDRESS_MAX = 180
+};
 
 /* Called after a transaction that added commits or membership entries has committed, so that live sessions can send
  * them. */
@@ -32,6 +40,13 @@ struct app {
         uint8_t tag[32];
     } verified[16];
     size_t verified_next;
+    struct login_session {
+        uint32_t user;
+        uint64_t since; /* membership entry of the user version: a change of the user ends the session */
+        uint64_t expires_ms; /* monotonic */
+        uint8_t tag[32]; /* keyed hash of the token; the token itself is not kept */
+    } sessions[APP_SESSIONS_MAX];
+    size_t session_next;
     bool members_changed; /* entries folded in the running transaction: a rollback must reload */
 };
 
@@ -116,6 +131,13 @@ void invite_proof(const struct invite_code *code, const uint8_t joiner_tls[32], 
 /* Checks login and password (cached per process for speed). ERR_SECRET for either being wrong, without telling which.
  */
 MUST_USE enum err app_login(struct app *app, struct bytes login, struct bytes password, const struct member_user **out);
+
+/* Logins of people at a running node: a random token instead of the password for APP_SESSION_HOURS, gone when the
+ * process ends. */
+void app_session_open(struct app *app, const struct member_user *user, char token[APP_TOKEN_TEXT_BYTES]);
+MUST_USE enum err app_session_user(
+    struct app *app, struct bytes token, const struct member_user **out); /* ERR_EXPIRED */
+void app_session_close(struct app *app, struct bytes token);
 
 /* Links to other nodes: address and the TLS key expected there. */
 struct app_peer {

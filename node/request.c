@@ -7,7 +7,7 @@
 #include "schema/base/check.h"
 
 static const struct request_verb *const tables[] = { handlers_read, handlers_write, handlers_bulk, handlers_audit,
-    handlers_sync, handlers_admin };
+    handlers_sync, handlers_login, handlers_admin };
 
 static const struct request_verb *find_verb(const char *name)
 {
@@ -88,8 +88,22 @@ static enum err note_failed_login(struct request *rq, struct bytes login)
     return e == ERR_OK ? app_end(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry)) : e;
 }
 
+static enum err check_token(struct request *rq, const json_t *token)
+{
+    enum err e = app_session_user(rq->app, bytes_of(json_string_value(token), json_string_length(token)), &rq->user);
+    if (e == ERR_EXPIRED) {
+        return why_set(&rq->why, ERR_SECRET, "登录已过期或节点重启过；请再运行 jipan login",
+            "the login has expired or the node was restarted; run jipan login again");
+    }
+    return e;
+}
+
 static enum err check_login(struct request *rq, json_t *request)
 {
+    const json_t *token = json_object_get(request, "token");
+    if (json_is_string(token)) {
+        return check_token(rq, token);
+    }
     struct bytes login = { 0 };
     struct bytes password = { 0 };
     const json_t *u = json_object_get(request, "user");

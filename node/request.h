@@ -9,8 +9,9 @@
  * Requests: what a person or a script asks of a node, as JSON, the same whether it comes over the control socket or
  * from a command that opened the store itself.
  *
- *   request: {"verb": "get", "user": "wang", "password": "…", "args": {…}}
- *   reply:   {"code": 0, "result": …}   or   {"code": 3, "error": "NOT_FOUND", "zh": "…", "en": "…", "result": …?}
+ *   request: {"verb": "get", "user": "wang", "password": "…", "args": {…}}, or "token": "…" from a login instead of
+ * user and password reply:   {"code": 0, "result": …}   or   {"code": 3, "error": "NOT_FOUND", "zh": "…", "en": "…",
+ * "result": …?}
  *
  * Every verb is one row of a table: name, handler, whether it needs a login, whether it needs an opened store.
  */
@@ -44,6 +45,7 @@ extern const struct request_verb handlers_write[]; /* new set delete decide */
 extern const struct request_verb handlers_bulk[]; /* import export dump */
 extern const struct request_verb handlers_audit[]; /* audit audit-verify audit-export */
 extern const struct request_verb handlers_sync[]; /* sync */
+extern const struct request_verb handlers_login[]; /* login logout */
 extern const struct request_verb
     handlers_admin[]; /* status, users, nodes, invites, peers, policy, verify, state hash */
 
