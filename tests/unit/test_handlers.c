@@ -390,7 +390,10 @@ static void words_of_the_caller_are_checked(void **state)
     expect(
         1, ask(s1, "wang", "new",
                json_pack("{sss{ssss}}", "entity", "customer", "fields", "full_name", "王小明", "completeness", "100")));
-    expect(1, ask(s1, "wang", "new", json_pack("{sss{ss}}", "entity", "customer", "fields", "industry", "医疗")));
+    reply = ask(s1, "wang", "new",
+        json_pack("{sss{ssss}}", "entity", "customer", "fields", "full_name", "王小明", "created_by", "chen"));
+    assert_string_equal(text_in(reply, "error"), "INVALID");
+    expect(1, reply);
     expect(
         1, ask(s1, "wang", "new", json_pack("{sss{ss}}", "entity", "contact_point", "fields", "value", "13900001234")));
     const char *id = new_customer(s1, "wang", "王小明");
@@ -733,6 +736,31 @@ static void history_tells_who_and_why_in_order(void **state)
     json_decref(lines);
 }
 
+/* Who sees a value masked does not read why it was chosen. */
+static void reasons_are_as_secret_as_their_values(void **state)
+{
+    (void)state;
+    const char *id = new_customer(s1, "wang", "王小明");
+    carry(s1, s2);
+    expect(0, ask(s2, "wang", "set", set1(id, "full_name", "王晓明")));
+    expect(0, ask(s1, "zhao", "set", set1(id, "full_name", "王小名")));
+    carry(s1, s2);
+    carry(s2, s1);
+    json_t *c = conflict_of(s1, "zhao", id, false);
+    expect(0, ask(s1, "zhao", "decide",
+                  json_pack("{sssssssb}", "conflict", text_in(c, "id"), "value", "王晓茗", "reason", "身份证上是茗",
+                      "reopen", 1)));
+    json_t *lines = want(s1, "chen", "history", json_pack("{ssss}", "id", id, "purpose", "P1"));
+    assert_true(says(lines, "\"decision\":true"));
+    assert_false(says(lines, "身份证上是茗"));
+    json_decref(lines);
+    json_t *closed = want(s1, "chen", "conflict", json_pack("{ssss}", "id", text_in(c, "id"), "purpose", "P1"));
+    assert_true(says(json_object_get(closed, "decided"), "王**"));
+    assert_false(says(closed, "身份证上是茗"));
+    json_decref(closed);
+    json_decref(c);
+}
+
 /* --- what follows from several records */
 
 static void consent_opens_and_closes_sensitive_fields(void **state)
@@ -756,6 +784,7 @@ static void consent_opens_and_closes_sensitive_fields(void **state)
     json_t *reply = get(s1, "wang", profile, "P1");
     assert_false(says(reply, "10-20万"));
     json_decref(reply);
+    expect(1, ask(s1, "wang", "set", set1(profile, "income_band", "20-50万")));
     /* a withdrawal of marketing is the customer's do-not-contact */
     (void)make(
         s1, "wang", "consent", json_pack("{ssssss}", "customer", id, "purpose", "营销短信", "action", "withdraw"));
@@ -964,6 +993,7 @@ int main(void)
         cmocka_unit_test(a_conflict_shows_both_values_and_is_settled),
         cmocka_unit_test(values_of_conflicts_are_for_those_whose_rows_they_are),
         cmocka_unit_test(history_tells_who_and_why_in_order),
+        cmocka_unit_test(reasons_are_as_secret_as_their_values),
         cmocka_unit_test(consent_opens_and_closes_sensitive_fields),
         cmocka_unit_test(a_task_opens_a_customer_to_whom_it_was_given),
         cmocka_unit_test(classes_follow_from_events),
