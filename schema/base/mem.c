@@ -1,6 +1,7 @@
 /*
  * Owns: budgeted allocation and arenas. Invariant: used_bytes never exceeds max_bytes; a failed allocation changes
- * nothing. Does not touch malloc: node/ and tests hand the functions in.
+ * nothing. Arena memory is zeroed when it is handed out, not before, so a large block costs only what is used of it.
+ * Does not touch malloc: node/ and tests hand the functions in.
  */
 #include "schema/base/mem.h"
 
@@ -8,7 +9,8 @@
 
 #include <string.h>
 
-enum { ARENA_BLOCK_BYTES = 16384, ARENA_ALIGN = 16 };
+/* Blocks double: a large request takes few of them, a small one stays small. */
+enum { ARENA_BLOCK_BYTES = 16384, ARENA_BLOCK_MAX_BYTES = 1 << 20, ARENA_ALIGN = 16 };
 
 struct arena_block {
     struct arena_block *next;
@@ -18,21 +20,27 @@ struct arena_block {
     uint8_t data[];
 };
 
-void *mem_resize(struct mem *mem, void *ptr, size_t old_bytes, size_t new_bytes)
+/* mem_resize without zeroing what is new. */
+static void *resize_raw(struct mem *mem, void *ptr, size_t old_bytes, size_t new_bytes)
 {
     check(new_bytes > 0);
     check(mem->used_bytes >= old_bytes);
     if (new_bytes > old_bytes && new_bytes - old_bytes > mem->max_bytes - mem->used_bytes) {
         return NULL;
     }
-    uint8_t *grown = mem->resize(mem->ctx, ptr, old_bytes, new_bytes);
-    if (grown == NULL) {
-        return NULL;
+    void *grown = mem->resize(mem->ctx, ptr, old_bytes, new_bytes);
+    if (grown != NULL) {
+        mem->used_bytes = mem->used_bytes - old_bytes + new_bytes;
     }
-    if (new_bytes > old_bytes) {
+    return grown;
+}
+
+void *mem_resize(struct mem *mem, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    uint8_t *grown = resize_raw(mem, ptr, old_bytes, new_bytes);
+    if (grown != NULL && new_bytes > old_bytes) {
         memset(grown + old_bytes, 0, new_bytes - old_bytes);
     }
-    mem->used_bytes = mem->used_bytes - old_bytes + new_bytes;
     return grown;
 }
 
@@ -61,14 +69,18 @@ static void block_free(struct arena *a, struct arena_block *b)
     mem_free(a->mem, b, sizeof(*b) + b->capacity);
 }
 
+/* The newest block is the largest of the ordinary ones; one made for a single huge allocation is not kept. */
 void arena_reset(struct arena *a)
 {
     struct arena_block *keep = NULL;
     while (a->blocks != NULL) {
         struct arena_block *next = a->blocks->next;
-        if (next == NULL && a->blocks->capacity == ARENA_BLOCK_BYTES) {
+        if (a->blocks->capacity <= ARENA_BLOCK_MAX_BYTES && (keep == NULL || keep->capacity < a->blocks->capacity)) {
+            if (keep != NULL) {
+                block_free(a, keep);
+            }
             keep = a->blocks;
-            memset(keep->data, 0, keep->used);
+            keep->next = NULL;
             keep->used = 0;
         } else {
             block_free(a, a->blocks);
@@ -89,6 +101,19 @@ void arena_release(struct arena *a)
     a->used_bytes = 0;
 }
 
+static struct arena_block *block_new(struct arena *a, size_t need)
+{
+    size_t capacity = a->blocks == NULL ? ARENA_BLOCK_BYTES : a->blocks->capacity * 2;
+    capacity = capacity > ARENA_BLOCK_MAX_BYTES ? ARENA_BLOCK_MAX_BYTES : capacity;
+    capacity = capacity < need ? need : capacity;
+    struct arena_block *b = resize_raw(a->mem, NULL, 0, sizeof(*b) + capacity);
+    if (b != NULL) {
+        *b = (struct arena_block){ .next = a->blocks, .capacity = capacity };
+        a->blocks = b;
+    }
+    return b;
+}
+
 void *arena_alloc(struct arena *a, size_t bytes)
 {
     if (bytes > a->max_bytes - a->used_bytes) {
@@ -97,16 +122,13 @@ void *arena_alloc(struct arena *a, size_t bytes)
     size_t need = (bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     struct arena_block *b = a->blocks;
     if (b == NULL || need > b->capacity - b->used) {
-        size_t capacity = need > ARENA_BLOCK_BYTES ? need : ARENA_BLOCK_BYTES;
-        b = mem_alloc(a->mem, sizeof(*b) + capacity);
+        b = block_new(a, need);
         if (b == NULL) {
             return NULL;
         }
-        b->capacity = capacity;
-        b->next = a->blocks;
-        a->blocks = b;
     }
     void *p = b->data + b->used;
+    memset(p, 0, need);
     b->used += need;
     a->used_bytes += bytes;
     return p;
