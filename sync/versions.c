@@ -3,40 +3,44 @@
  */
 #include "sync/versions.h"
 
-static size_t next_dot(const struct versions *v, const struct dot *after, struct dot *out, uint64_t *mask)
+/* The dots of a row, ascending, each with the fields that came from it. Nearly always one or two. */
+struct packed {
+    struct dot dots[VERSIONS_FIELD_MAX + 1];
+    uint64_t masks[VERSIONS_FIELD_MAX + 1];
+    size_t count;
+};
+
+static void pack(struct packed *p, struct dot d, size_t field)
 {
-    bool found = false;
-    for (size_t i = 0; i <= VERSIONS_FIELD_MAX; i++) {
-        struct dot d = v->at[i];
-        if (d.node == 0 || (after != NULL && dot_compare(d, *after) <= 0)) {
-            continue;
-        }
-        if (!found || dot_compare(d, *out) < 0) {
-            *out = d;
-            *mask = 0;
-            found = true;
-        }
-        if (dot_equal(d, *out)) {
-            *mask |= 1ULL << i;
-        }
+    size_t at = 0;
+    while (at < p->count && dot_compare(p->dots[at], d) < 0) {
+        at++;
     }
-    return found ? 1 : 0;
+    if (at == p->count || !dot_equal(p->dots[at], d)) {
+        memmove(&p->dots[at + 1], &p->dots[at], (p->count - at) * sizeof(p->dots[0]));
+        memmove(&p->masks[at + 1], &p->masks[at], (p->count - at) * sizeof(p->masks[0]));
+        p->dots[at] = d;
+        p->masks[at] = 0;
+        p->count++;
+    }
+    p->masks[at] |= 1ULL << field;
 }
 
 void versions_put(struct buf *b, const struct versions *v)
 {
-    struct dot dots[VERSIONS_FIELD_MAX + 1];
-    uint64_t masks[VERSIONS_FIELD_MAX + 1];
-    size_t count = 0;
-    while (next_dot(v, count == 0 ? NULL : &dots[count - 1], &dots[count], &masks[count]) > 0) {
-        count++;
+    struct packed p;
+    p.count = 0;
+    for (size_t i = 0; i <= VERSIONS_FIELD_MAX; i++) {
+        if (v->at[i].node != 0) {
+            pack(&p, v->at[i], i);
+        }
     }
-    buf_put_varint(b, count);
-    for (size_t i = 0; i < count; i++) {
-        buf_put_varint(b, dots[i].node);
-        buf_put_varint(b, dots[i].epoch);
-        buf_put_varint(b, dots[i].seq);
-        buf_put_varint(b, masks[i]);
+    buf_put_varint(b, p.count);
+    for (size_t i = 0; i < p.count; i++) {
+        buf_put_varint(b, p.dots[i].node);
+        buf_put_varint(b, p.dots[i].epoch);
+        buf_put_varint(b, p.dots[i].seq);
+        buf_put_varint(b, p.masks[i]);
     }
     buf_put_varint(b, v->contested);
 }
