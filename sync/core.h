@@ -56,6 +56,7 @@ struct core {
     struct rights_memo memo;
     bool
         is_writing; /* the commit being applied is made here and now: a refusal is the caller's error, not quarantine */
+    const struct bytes *own_parts; /* while writing: the plaintext of its parts, in order, not yet applied */
 };
 
 /* self and authority secrets must be set by the caller before core_open reads the rest from the store. */

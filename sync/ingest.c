@@ -284,7 +284,11 @@ static enum err apply_parts(struct applying *ap)
         if (p.is_withheld) {
             continue;
         }
-        e = core_open_part(ap->c, ap->a, ap->v, ap->g, &p, ap->dossier, &plain);
+        if (own) {
+            plain = *ap->c->own_parts++; /* what was sealed a moment ago */
+        } else {
+            e = core_open_part(ap->c, ap->a, ap->v, ap->g, &p, ap->dossier, &plain);
+        }
         if (e == ERR_OK && !own) {
             e = save_rows(ap, &saved);
         }
@@ -341,6 +345,7 @@ struct owner_search {
     uint32_t owner;
     int64_t epoch;
     int64_t from;
+    struct record_id id; /* the last word, so that the order of the visit does not matter */
 };
 
 static struct value row_value(const struct entity_desc *d, const struct row *row, const char *name)
@@ -367,23 +372,42 @@ static enum err see_assignment(void *ctx, const struct row *row)
         return ERR_OK;
     }
     const struct member_user *user = members_user_by_login(s->c->members, staff.s);
-    if (user != NULL && (s->owner == 0 || epoch.i > s->epoch || (epoch.i == s->epoch && from.i > s->from))) {
+    bool is_later = epoch.i != s->epoch ? epoch.i > s->epoch
+                    : from.i != s->from ? from.i > s->from
+                                        : record_id_compare(row->id, s->id) < 0;
+    if (user != NULL && (s->owner == 0 || is_later)) {
         s->owner = user->number;
         s->epoch = epoch.i;
         s->from = from.i;
+        s->id = row->id;
     }
     return ERR_OK;
 }
 
-/* The owner is derived: the newest open sales assignment. */
+/* The owner is derived: the newest open sales assignment. All rows of a new dossier are at hand. */
+static enum err find_owner(struct applying *ap, uint32_t *owner)
+{
+    struct owner_search s = { .c = ap->c, .d = catalogue_entity(ENTITY_CUSTOMER_ASSIGNMENT) };
+    const struct store_query q = { .entity = ENTITY_CUSTOMER_ASSIGNMENT, .dossier = &ap->dossier->id };
+    enum err e = ERR_OK;
+    if (ap->dossier_is_new) {
+        for (size_t i = 0; e == ERR_OK && i < ap->row_count; i++) {
+            const struct row *row = &ap->rows[i].row;
+            e = row->entity == ENTITY_CUSTOMER_ASSIGNMENT && !row->is_deleted ? see_assignment(&s, row) : ERR_OK;
+        }
+    } else {
+        e = ap->c->store->ops->row_find(ap->c->store, &q, 0, see_assignment, &s);
+    }
+    *owner = s.owner;
+    return e;
+}
+
 static enum err refresh_owner(struct applying *ap)
 {
-    const struct entity_desc *d = catalogue_entity(ENTITY_CUSTOMER_ASSIGNMENT);
-    struct owner_search s = { .c = ap->c, .d = d };
-    const struct store_query q = { .entity = ENTITY_CUSTOMER_ASSIGNMENT, .dossier = &ap->dossier->id };
-    enum err e = ap->c->store->ops->row_find(ap->c->store, &q, 0, see_assignment, &s);
-    if (e == ERR_OK && s.owner != ap->dossier->owner) {
-        ap->dossier->owner = s.owner;
+    uint32_t owner = 0;
+    enum err e = find_owner(ap, &owner);
+    if (e == ERR_OK && owner != ap->dossier->owner) {
+        ap->dossier->owner = owner;
         e = ap->c->store->ops->dossier_put(ap->c->store, ap->dossier);
     }
     return e;
@@ -423,6 +447,9 @@ static enum err apply_group(struct applying *ap)
         /* The author stands in the first part; rows need the dossier first, so parts are read before anything is
          * written. */
         e = apply_parts(ap);
+        if (e == ERR_OK && ap->owner_may_change) {
+            e = find_owner(ap, &ap->dossier->owner);
+        }
         if (e == ERR_OK) {
             e = ops->dossier_put(ap->c->store, ap->dossier);
         }
@@ -512,11 +539,15 @@ static enum err retry_one(struct core *c, struct arena *a, struct bytes key)
         return e;
     }
     struct body_cursor cursor = commit_groups(&v);
+    bool was_writing = c->is_writing;
+    c->is_writing = false; /* what waited was made by others */
     while ((e = commit_next_group(&cursor, &g)) == ERR_OK) {
         if (!g.is_withheld && g.index == index) {
-            return ingest_group(c, a, &v, &g, NULL);
+            e = ingest_group(c, a, &v, &g, NULL);
+            break;
         }
     }
+    c->is_writing = was_writing;
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 

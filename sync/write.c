@@ -126,8 +126,10 @@ static enum err draft_existing(struct drafting *dr, struct draft_group *g, struc
 static enum err draft_record(struct drafting *dr, struct draft_group *g, struct write_record *from)
 {
     struct draft_record *rec = &g->records[g->record_count];
+    /* Of an existing record, the other fields of a conflict group may join. */
+    size_t most = from->field_count + (from->is_new ? 0 : from->desc->field_count);
     *rec = (struct draft_record){ .from = from };
-    rec->fields = arena_array(dr->a, from->desc->field_count + from->field_count + 1, sizeof(*rec->fields));
+    rec->fields = arena_array(dr->a, most, sizeof(*rec->fields));
     if (rec->fields == NULL) {
         return ERR_NOMEM;
     }
@@ -208,7 +210,9 @@ struct emitting {
     struct commit_header *header;
     const struct class_keys *keys;
     struct buf *out;
-    struct buf *plain;
+    struct buf *plain; /* of all parts, one after the other */
+    struct bytes *parts; /* where each lies; pointers are set at the end, because plain moves while it grows */
+    size_t part_count;
     uint32_t group_index;
 };
 
@@ -252,7 +256,7 @@ static void put_part(struct emitting *em, const struct draft_group *g, enum clas
     for (size_t i = 0; i < g->record_count; i++) {
         head.record_count += cells_of(&g->records[i], class_) > 0 ? 1 : 0;
     }
-    buf_clear(em->plain);
+    size_t start = em->plain->len;
     part_put_head(em->plain, &head);
     for (size_t i = 0; i < g->record_count; i++) {
         uint32_t cells = cells_of(&g->records[i], class_);
@@ -260,10 +264,12 @@ static void put_part(struct emitting *em, const struct draft_group *g, enum clas
             put_record(em, &g->records[i], class_, cells);
         }
     }
-    if (em->plain->err != ERR_OK) {
-        em->out->err = em->plain->err;
+    size_t len = em->plain->len - start;
+    if (em->plain->err != ERR_OK || len > PART_MAX_BYTES) {
+        em->out->err = em->plain->err != ERR_OK ? em->plain->err : ERR_LIMIT;
         return;
     }
+    em->parts[em->part_count++] = (struct bytes){ .len = len };
     const struct part_place place = { .group_id = members_group_id(em->dr->c->members),
         .header = em->header,
         .group_index = em->group_index,
@@ -273,8 +279,8 @@ static void put_part(struct emitting *em, const struct draft_group *g, enum clas
         .kind = g->dossier.kind,
         .station = g->dossier.station,
         .dossier = g->dossier.id };
-    commit_put_part_head(em->out, class_, em->keys->epoch, em->plain->len + PART_TAG_BYTES);
-    seal_part(em->out, &place, em->keys->key[class_], g->dossier.secret, buf_view(em->plain));
+    commit_put_part_head(em->out, class_, em->keys->epoch, len + PART_TAG_BYTES);
+    seal_part(em->out, &place, em->keys->key[class_], g->dossier.secret, bytes_of(em->plain->ptr + start, len));
 }
 
 static enum err put_group(struct emitting *em, struct draft_group *g)
@@ -333,19 +339,37 @@ static enum err make_header(struct drafting *dr, struct now now, struct commit_h
     return ERR_OK;
 }
 
+static void set_part_pointers(struct emitting *em)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < em->part_count; i++) {
+        em->parts[i].ptr = em->plain->ptr + at;
+        at += em->parts[i].len;
+    }
+}
+
+/* What core_write makes of the drafts. */
+struct made {
+    struct buf out; /* the commit; v borrows from it */
+    struct buf secrets;
+    struct buf plain; /* parts borrow from it */
+    struct bytes *parts;
+    struct commit_view v;
+    uint8_t hash[COMMIT_HASH_BYTES];
+};
+
 /* Header, signature place, body; then root and signature over the finished bytes. */
-static enum err emit(struct drafting *dr, struct now now, struct buf *out, struct buf *secrets,
-    uint8_t hash[COMMIT_HASH_BYTES], struct commit_view *v)
+static enum err emit(struct drafting *dr, struct now now, struct made *m)
 {
     struct commit_header header;
-    struct buf plain;
+    struct buf *out = &m->out;
     uint8_t root[COMMIT_HASH_BYTES];
-    enum err e = make_header(dr, now, &header);
+    m->parts = arena_array(dr->a, dr->group_count * CLASS_COUNT, sizeof(*m->parts));
+    enum err e = m->parts == NULL ? ERR_NOMEM : make_header(dr, now, &header);
     if (e != ERR_OK) {
         return e;
     }
-    buf_init(&plain, dr->c->mem, PART_MAX_BYTES);
-    struct emitting em = { .dr = dr, .header = &header, .out = out, .plain = &plain };
+    struct emitting em = { .dr = dr, .header = &header, .out = out, .plain = &m->plain, .parts = m->parts };
     commit_header_put(out, &header);
     size_t header_len = out->len;
     (void)buf_reserve(out, COMMIT_SIGNATURE_BYTES);
@@ -353,42 +377,45 @@ static enum err emit(struct drafting *dr, struct now now, struct buf *out, struc
         em.group_index = (uint32_t)i;
         e = put_group(&em, &dr->groups[i]);
         if (dr->groups[i].from->is_new) {
-            buf_put(secrets, dr->groups[i].dossier.secret, SECRET_BYTES);
+            buf_put(&m->secrets, dr->groups[i].dossier.secret, SECRET_BYTES);
         }
     }
+    set_part_pointers(&em);
     if (e == ERR_OK) {
-        e = secrets->err;
+        e = m->secrets.err;
     }
     if (e == ERR_OK) {
-        e = commit_parse(buf_view(out), v);
+        e = commit_parse(buf_view(out), &m->v);
     }
     if (e == ERR_OK) {
-        e = seal_root(v, dr->a, root);
+        e = seal_root(&m->v, dr->a, root);
     }
     if (e == ERR_OK) {
         seal_sign_commit(
-            members_group_id(dr->c->members), v->header_bytes, root, dr->c->self.sign_secret, out->ptr + header_len);
-        seal_commit_hash(members_group_id(dr->c->members), v->header_bytes, root, hash);
+            members_group_id(dr->c->members), m->v.header_bytes, root, dr->c->self.sign_secret, out->ptr + header_len);
+        seal_commit_hash(members_group_id(dr->c->members), m->v.header_bytes, root, m->hash);
     }
-    sodium_memzero(plain.ptr, plain.ptr == NULL ? 0 : plain.capacity);
-    buf_release(&plain);
     return e;
+}
+
+static void wipe(struct buf *b)
+{
+    sodium_memzero(b->ptr, b->ptr == NULL ? 0 : b->capacity);
+    buf_release(b);
 }
 
 enum err core_write(
     struct core *c, struct arena *a, struct now now, struct write_request *req, struct dot *dot, struct why *why)
 {
     struct drafting dr = { .c = c, .a = a, .req = req, .author = members_user(c->members, req->author), .why = why };
-    struct buf out;
-    struct buf secrets;
-    struct commit_view v;
-    uint8_t hash[COMMIT_HASH_BYTES];
+    struct made m;
     check(req->group_count > 0 && req->group_count <= COMMIT_GROUPS_MAX);
     if (dr.author == NULL) {
         return why_set(why, ERR_DENIED, "没有这个员工", "no such user");
     }
-    buf_init(&out, c->mem, COMMIT_MAX_BYTES);
-    buf_init(&secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
+    buf_init(&m.out, c->mem, COMMIT_MAX_BYTES);
+    buf_init(&m.secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
+    buf_init(&m.plain, c->mem, COMMIT_MAX_BYTES);
     dr.groups = arena_array(a, req->group_count, sizeof(*dr.groups));
     enum err e = dr.groups == NULL ? ERR_NOMEM : ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < req->group_count; i++) {
@@ -399,18 +426,20 @@ enum err core_write(
         goto out;
     }
     if (e == ERR_OK) {
-        e = emit(&dr, now, &out, &secrets, hash, &v);
+        e = emit(&dr, now, &m);
     }
     if (e == ERR_OK) {
-        c->hlc = v.header.hlc;
-        e = core_take_own(c, a, &v, hash, buf_view(&secrets));
+        c->hlc = m.v.header.hlc;
+        c->own_parts = m.parts;
+        e = core_take_own(c, a, &m.v, m.hash, buf_view(&m.secrets));
+        c->own_parts = NULL;
     }
     if (e == ERR_OK) {
-        *dot = v.header.dot;
+        *dot = m.v.header.dot;
     }
 out:
-    sodium_memzero(secrets.ptr, secrets.ptr == NULL ? 0 : secrets.capacity);
-    buf_release(&secrets);
-    buf_release(&out);
+    wipe(&m.secrets);
+    wipe(&m.plain);
+    buf_release(&m.out);
     return e;
 }
