@@ -6,6 +6,8 @@
 
 #include "schema/base/utf8.h"
 
+enum { FULL_WIDTH_LEAD = 0xEF };
+
 bool code_point_is_blank(uint32_t cp)
 {
     return cp == ' ' || cp == '\t' || cp == '\n' || cp == '\r' || cp == 0xA0 || cp == 0x1680 ||
@@ -30,16 +32,21 @@ static bool is_control(uint32_t cp)
     return cp < 0x20 || (cp >= 0x7F && cp <= 0x9F);
 }
 
-/* Bytes of the ordinary character at the front: visible ASCII, or U+4000 to U+CFFF (nearly all Chinese). No function of
- * this file changes those, except letters to upper case. 0: some other character, or not UTF-8. */
+/* Bytes of the ordinary character at the front: visible ASCII, U+3001 to U+CFFF (nearly all Chinese) or a full-width
+ * form. No function of this file changes those, except letters to upper case and full-width forms to ASCII. 0: some
+ * other character, or not UTF-8. */
 static size_t ordinary(struct bytes text)
 {
-    uint8_t c = text.ptr[0];
-    if (c > 0x20 && c < 0x7F) {
+    const uint8_t *p = text.ptr;
+    if (p[0] > 0x20 && p[0] < 0x7F) {
         return 1;
     }
-    bool is_three = c >= 0xE4 && c <= 0xEC && text.len >= 3 && (text.ptr[1] & 0xC0) == 0x80;
-    return is_three && (text.ptr[2] & 0xC0) == 0x80 ? 3 : 0;
+    if (text.len < 3 || (p[1] & 0xC0) != 0x80 || (p[2] & 0xC0) != 0x80) {
+        return 0;
+    }
+    bool is_wide_blank = p[0] == 0xE3 && p[1] == 0x80 && p[2] == 0x80;
+    bool is_full_width = p[0] == FULL_WIDTH_LEAD && (p[1] == 0xBC || p[1] == 0xBD);
+    return (p[0] >= 0xE3 && p[0] <= 0xEC && !is_wide_blank) || is_full_width ? 3 : 0;
 }
 
 /* Only ordinary characters and single spaces between them: what text_trim and text_clean leave as it is. */
@@ -140,7 +147,9 @@ static bool is_folded(struct bytes text, const char *drop, bool is_upper_)
     while (text.len > 0) {
         uint8_t c = text.ptr[0];
         size_t n = ordinary(text);
-        if (n == 0 || (n == 1 && ((is_upper_ && c >= 'a' && c <= 'z') || (!is_letter(c) && strchr(drop, c) != NULL)))) {
+        bool is_changed = n == 1 ? (is_upper_ && c >= 'a' && c <= 'z') || (!is_letter(c) && strchr(drop, c) != NULL)
+                                 : c == FULL_WIDTH_LEAD;
+        if (n == 0 || is_changed) {
             return false;
         }
         text = bytes_of(text.ptr + n, text.len - n);

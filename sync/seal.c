@@ -18,6 +18,18 @@ static void put_be(uint8_t *out, uint64_t v, size_t len)
     }
 }
 
+enum { HASH_SHORT_BYTES = 256 };
+
+/* Writes length and bytes of a piece at out; the caller has made sure that they fit. */
+static size_t put_piece(uint8_t *out, struct bytes piece)
+{
+    put_be(out, piece.len, 8);
+    if (piece.len > 0) {
+        memcpy(out + 8, piece.ptr, piece.len);
+    }
+    return 8 + piece.len;
+}
+
 static void hash_piece(crypto_generichash_state *s, struct bytes piece)
 {
     uint8_t len[8];
@@ -26,7 +38,7 @@ static void hash_piece(crypto_generichash_state *s, struct bytes piece)
     (void)crypto_generichash_update(s, piece.ptr, piece.len);
 }
 
-void seal_hash(uint8_t *out, size_t out_len, const char *label, const uint8_t key[KEY_BYTES],
+static void hash_long(uint8_t *out, size_t out_len, const char *label, const uint8_t key[KEY_BYTES],
     const struct bytes *pieces, size_t count)
 {
     crypto_generichash_state s;
@@ -37,6 +49,27 @@ void seal_hash(uint8_t *out, size_t out_len, const char *label, const uint8_t ke
     }
     (void)crypto_generichash_final(&s, out, out_len);
     sodium_memzero(&s, sizeof(s));
+}
+
+/* Ids and keys hash few bytes many times over: laid side by side they are one call. */
+void seal_hash(uint8_t *out, size_t out_len, const char *label, const uint8_t key[KEY_BYTES],
+    const struct bytes *pieces, size_t count)
+{
+    uint8_t all[HASH_SHORT_BYTES];
+    size_t n = 8 + strlen(label);
+    for (size_t i = 0; i < count && n <= sizeof(all); i++) {
+        n += pieces[i].len > sizeof(all) ? sizeof(all) : 8 + pieces[i].len;
+    }
+    if (n > sizeof(all)) {
+        hash_long(out, out_len, label, key, pieces, count);
+        return;
+    }
+    size_t at = put_piece(all, bytes_str(label));
+    for (size_t i = 0; i < count; i++) {
+        at += put_piece(all + at, pieces[i]);
+    }
+    (void)crypto_generichash(out, out_len, all, at, key, key == NULL ? 0 : KEY_BYTES);
+    sodium_memzero(all, at);
 }
 
 static void derive(
