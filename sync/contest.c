@@ -4,13 +4,14 @@
  * writes held here, so they cannot depend on the order of arrival.
  */
 #include "sync/conflict.h"
-#include "sync/core.h"
+#include "sync/core_internal.h"
 
 #include "schema/base/check.h"
 
 struct gather {
     struct core *c;
-    struct arena *a;
+    struct arena *a; /* what is handed out */
+    struct arena load; /* one commit at a time */
     const struct entity_desc *d;
     struct record_id id;
     const struct field *field; /* NULL with any_field false: the deletion mark */
@@ -18,86 +19,66 @@ struct gather {
     history_fn fn;
     void *ctx;
     struct dossier dossier;
+    const struct open_part *part;
 };
 
-static enum err give_cell(
-    struct gather *ga, const struct commit_view *v, const struct part_head *head, const struct part_cell *cell)
+static enum err copy_context(struct arena *a, const struct vv *from, struct vv *out)
 {
-    const struct field *f = cell->number == 0 ? NULL : catalogue_field(ga->d, cell->number);
-    if (cell->number != 0 && f == NULL) {
+    *out = (struct vv){ .count = from->count, .capacity = from->count };
+    if (from->count > 0) {
+        out->at = arena_array(a, from->count, sizeof(*out->at));
+        if (out->at == NULL) {
+            return ERR_NOMEM;
+        }
+        memcpy(out->at, from->at, from->count * sizeof(*out->at));
+    }
+    return ERR_OK;
+}
+
+static enum err give_cell(void *ctx, const struct cell_place *at, const struct part_cell *cell)
+{
+    struct gather *ga = ctx;
+    const struct part_head *head = &ga->part->head;
+    if (at->desc != ga->d || record_id_compare(at->id, ga->id) != 0 || (!ga->any_field && at->field != ga->field)) {
         return ERR_OK;
     }
-    if (!ga->any_field && f != ga->field) {
-        return ERR_OK;
-    }
-    const struct history_item item = { .field = f,
-        .write = { .dot = v->header.dot,
-            .context = head->context,
-            .hlc = v->header.hlc,
+    struct history_item item = { .field = at->field,
+        .write = { .dot = ga->part->v->header.dot,
+            .hlc = ga->part->v->header.hlc,
             .author = head->author,
             .standing = head->standing,
             .is_decision = cell->is_decision,
-            .purpose = (uint32_t)head->purpose,
-            .reason = cell->reason,
-            .value = cell->value } };
-    return ga->fn(ga->ctx, &item);
-}
-
-/* Same verdict as when the part was applied: a part that was refused contributes nothing. */
-static bool cell_counts(struct gather *ga, const struct part_record *rec, bool creates, const struct part_cell *cell,
-    const struct member_user *author, uint32_t scope)
-{
-    const struct entity_desc *d = catalogue_entity((enum entity)rec->entity);
-    const struct field *f = d == NULL || cell->number == 0 ? NULL : catalogue_field(d, cell->number);
-    if (d == NULL || cell->number > VERSIONS_FIELD_MAX || (cell->number != 0 && f == NULL)) {
-        return true;
-    }
-    enum action action = cell->is_decision ? ACTION_DECIDE
-                         : f == NULL       ? ACTION_DELETE
-                         : creates         ? ACTION_CREATE
-                                           : ACTION_UPDATE;
-    return core_may_write(ga->c, author, scope, d, f, action);
-}
-
-static enum err walk_record(struct gather *ga, const struct commit_view *v, const struct group_item *g,
-    struct reader *r, const struct part_head *head, const struct part_record *rec, const struct member_user *author,
-    uint32_t scope, bool only_check)
-{
-    struct record_id id = core_resolve_ref(v, g->index, ga->dossier.id, &rec->ref);
-    bool wanted = rec->entity == (uint32_t)ga->d->entity && record_id_compare(id, ga->id) == 0;
-    bool creates = rec->ref.kind == REF_NEW || (rec->ref.kind == REF_MAIN && g->is_new);
-    enum err e = ERR_OK;
-    for (uint32_t i = 0; e == ERR_OK && i < rec->cell_count; i++) {
-        struct part_cell cell = { 0 };
-        e = part_take_cell(r, &cell);
-        if (e == ERR_OK && only_check && !cell_counts(ga, rec, creates, &cell, author, scope)) {
-            e = ERR_DENIED;
-        }
-        if (e == ERR_OK && !only_check && wanted) {
-            e = give_cell(ga, v, head, &cell);
-        }
-    }
-    return e;
-}
-
-static enum err walk_part(
-    struct gather *ga, const struct commit_view *v, const struct group_item *g, struct bytes plain, bool only_check)
-{
-    struct reader r = reader_of(plain);
-    struct part_head head = { 0 };
-    const struct member_user *author = NULL;
-    uint32_t scope = 0;
-    enum err e = part_take_head(&r, ga->a, &head);
+            .purpose = (uint32_t)head->purpose } };
+    enum err e = copy_context(ga->a, &head->context, &item.write.context);
     if (e == ERR_OK) {
-        e = core_judge_author(ga->c, &v->header, g, &head, &author, &scope);
+        e = value_dup(ga->a, cell->value, &item.write.value);
     }
-    for (uint32_t i = 0; e == ERR_OK && i < head.record_count; i++) {
-        struct part_record rec = { 0 };
-        e = part_take_record(&r, &rec);
-        if (e == ERR_OK) {
-            e = walk_record(ga, v, g, &r, &head, &rec, author, scope, only_check);
-        }
+    if (e == ERR_OK && cell->is_decision) {
+        e = arena_dup(ga->a, cell->reason, &item.write.reason);
     }
+    return e == ERR_OK ? ga->fn(ga->ctx, &item) : e;
+}
+
+/* A part counts if it was applied: it opens, and it is not in quarantine. */
+static enum err gather_part(
+    struct gather *ga, const struct commit_view *v, const struct group_item *g, const struct part_item *p)
+{
+    const struct quarantine_place at = {
+        .dossier = ga->dossier.id, .dot = v->header.dot, .group = g->index, .part = (uint8_t)p->index
+    };
+    struct open_part part;
+    bool is_held = false;
+    enum err e = quarantine_has(ga->c, &ga->load, &at, &is_held);
+    if (e != ERR_OK || is_held) {
+        return e;
+    }
+    e = core_open_part(ga->c, &ga->load, v, g, p, &ga->dossier, &part);
+    if (e != ERR_OK) {
+        return core_is_refusal(e) ? ERR_OK : e;
+    }
+    ga->part = &part;
+    e = core_each_cell(&part, give_cell, ga);
+    ga->part = NULL;
     return e;
 }
 
@@ -105,18 +86,12 @@ static enum err gather_group(struct gather *ga, const struct commit_view *v, con
 {
     struct part_cursor cursor = group_parts(g);
     struct part_item p;
+    enum class_ need = ga->field == NULL ? CLASS_BUSINESS : class_key(ga->field->class_);
     enum err e = ERR_OK;
     while ((e = group_next_part(&cursor, &p)) == ERR_OK) {
-        struct bytes plain = { 0 };
-        enum class_ need = ga->field == NULL ? CLASS_BUSINESS : class_key(ga->field->class_);
-        if (p.is_withheld || (!ga->any_field && p.class_ != need)) {
-            continue;
+        if (!p.is_withheld && (ga->any_field || p.class_ == need)) {
+            e = gather_part(ga, v, g, &p);
         }
-        if (core_open_part(ga->c, ga->a, v, g, &p, &ga->dossier, &plain) != ERR_OK ||
-            walk_part(ga, v, g, plain, true) != ERR_OK) {
-            continue; /* stands in quarantine */
-        }
-        e = walk_part(ga, v, g, plain, false);
         if (e != ERR_OK) {
             return e;
         }
@@ -124,35 +99,28 @@ static enum err gather_group(struct gather *ga, const struct commit_view *v, con
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-static enum err gather_commit(void *ctx, struct dot dot)
+static enum err gather_commit(struct gather *ga, struct dot dot)
 {
-    struct gather *ga = ctx;
     uint8_t key[DOT_KEY_BYTES];
     struct bytes bytes = { 0 };
     struct commit_view v;
     struct group_item g;
+    arena_reset(&ga->load);
     dot_key(dot, key);
-    enum err e = ga->c->store->ops->get(ga->c->store, SPACE_LOG, BYTES_OF(key), ga->a, &bytes);
+    enum err e = ga->c->store->ops->get(ga->c->store, SPACE_LOG, BYTES_OF(key), &ga->load, &bytes);
     if (e == ERR_OK) {
         e = commit_parse(bytes, &v);
     }
     if (e != ERR_OK) {
         return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
     }
-    if (!members_accepts_dot(ga->c->members, dot)) {
-        return ERR_OK;
-    }
     struct body_cursor cursor = commit_groups(&v);
     while ((e = commit_next_group(&cursor, &g)) == ERR_OK) {
-        if (g.is_withheld) {
-            continue;
-        }
-        struct dossier_id id = g.is_new ? seal_new_dossier(v.header.salt, g.index) : g.dossier;
-        if (dossier_id_compare(id, ga->dossier.id) == 0) {
+        if (!g.is_withheld && dossier_id_compare(core_group_dossier(&v, &g), ga->dossier.id) == 0) {
             e = gather_group(ga, &v, &g);
-            if (e != ERR_OK) {
-                return e;
-            }
+        }
+        if (e != ERR_OK) {
+            return e;
         }
     }
     return e == ERR_NOT_FOUND ? ERR_OK : e;
@@ -188,6 +156,7 @@ static enum err gather_all(struct gather *ga)
 {
     struct dots ds = { .a = ga->a };
     const struct store_ops *ops = ga->c->store->ops;
+    arena_init(&ga->load, ga->c->mem, CORE_ARENA_BYTES);
     enum err e = ops->dossier_get(ga->c->store, record_dossier(ga->id), ga->a, &ga->dossier);
     if (e == ERR_OK) {
         e = ops->touch_scan(ga->c->store, ga->dossier.id, collect_dot, &ds);
@@ -195,6 +164,7 @@ static enum err gather_all(struct gather *ga)
     for (size_t i = 0; e == ERR_OK && i < ds.count; i++) {
         e = gather_commit(ga, ds.at[i]);
     }
+    arena_release(&ga->load);
     return e;
 }
 
@@ -302,47 +272,102 @@ static const struct field deletion_field = { .number = 0,
     .merge = MERGE_LWW,
     .mask = MASK_NONE };
 
-static void show(const struct entity_desc *d, const struct field *f, const struct field_verdict *verdict,
-    const struct field_write *writes, struct row *row, struct versions *versions)
+/* Whether a set had to leave a write out: from then on its members depend on all writes. */
+static bool is_cut(struct value shown, const struct field_write *writes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct bytes rest = writes[i].value.type == VALUE_SET ? writes[i].value.s : (struct bytes){ 0 };
+        struct bytes element = { 0 };
+        while (value_set_next(&rest, &element)) {
+            if (!value_set_has(shown, element)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static struct dot highest_dot(const struct field_write *writes, size_t count)
+{
+    struct dot best = writes[0].dot;
+    for (size_t i = 1; i < count; i++) {
+        best = dot_compare(writes[i].dot, best) > 0 ? writes[i].dot : best;
+    }
+    return best;
+}
+
+static enum err show(struct arena *a, const struct entity_desc *d, const struct field *f,
+    const struct field_verdict *verdict, const struct writes *w, struct row *row, struct versions *versions)
 {
     uint32_t number = f == NULL ? 0 : f->number;
+    bool is_set = f != NULL && f->merge == MERGE_SET;
+    bool is_contested = is_set ? is_cut(verdict->value, w->at, w->count) : verdict->conflict_count > 0;
     if (f == NULL) {
         row->is_deleted = verdict->value.type == VALUE_INT && verdict->value.i != 0;
     } else {
-        row->values[catalogue_field_index(d, f)] = verdict->value;
+        enum err e = value_dup(a, verdict->value, &row->values[catalogue_field_index(d, f)]);
+        if (e != ERR_OK) {
+            return e;
+        }
     }
-    versions->at[number] = writes[verdict->winner].dot;
+    versions->at[number] = is_set ? highest_dot(w->at, w->count) : w->at[verdict->winner].dot;
     /* A write that only arrived late leaves no trace: the mark must be a function of the set of writes too. */
     versions->contested &= ~(1ULL << number);
-    if (verdict->conflict_count > 0) {
-        versions->contested |= 1ULL << number;
-    }
+    versions->contested |= is_contested ? 1ULL << number : 0;
+    return ERR_OK;
 }
 
 enum err core_contest(struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f,
     struct row *row, struct versions *versions)
 {
-    struct writes w = { .a = a };
-    struct gather ga = { .c = c, .a = a, .d = d, .id = row->id, .field = f, .fn = collect_write, .ctx = &w };
+    struct arena work;
+    arena_init(&work, c->mem, CORE_ARENA_BYTES);
+    struct writes w = { .a = &work };
+    struct gather ga = { .c = c, .a = &work, .d = d, .id = row->id, .field = f, .fn = collect_write, .ctx = &w };
+    const struct field *as = f == NULL ? &deletion_field : f;
     struct field_verdict verdict = { .conflict_count = 0 };
     uint8_t key[CONTESTED_KEY_BYTES];
-    contested_key(row->id, d->entity, f == NULL ? 0 : f->number, key);
+    contested_key(row->id, d->entity, as->number, key);
     enum err e = gather_all(&ga);
     if (e == ERR_OK && w.count == 0) {
+        e = ERR_BUG; /* whoever asks has just applied a write of it */
+    }
+    if (e == ERR_OK) {
+        e = merge_field(&work, members_group_id(c->members), row->id, d, as, w.at, w.count, &verdict);
+    }
+    if (e == ERR_OK) {
+        e = drop_entries(c, &work, BYTES_OF(key));
+    }
+    if (e == ERR_OK) {
+        e = put_entries(c, &work, d, as, row->id, &verdict, w.at, BYTES_OF(key));
+    }
+    if (e == ERR_OK) {
+        e = show(a, d, f, &verdict, &w, row, versions);
+    }
+    arena_release(&work);
+    return e;
+}
+
+enum err core_is_open(
+    struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f, struct record_id id, bool *out)
+{
+    uint8_t key[CONTESTED_KEY_BYTES];
+    struct bytes ids = { 0 };
+    bool is_open = false;
+    contested_key(id, d->entity, f == NULL ? 0 : f->number, key);
+    enum err e = c->store->ops->get(c->store, SPACE_CONTESTED, BYTES_OF(key), a, &ids);
+    for (size_t i = 0; e == ERR_OK && !is_open && i + CONFLICT_ID_BYTES <= ids.len; i += CONFLICT_ID_BYTES) {
+        struct bytes bytes = { 0 };
+        struct conflict_entry entry = { .is_open = false };
+        e = c->store->ops->get(c->store, SPACE_CONFLICT, bytes_of(ids.ptr + i, CONFLICT_ID_BYTES), a, &bytes);
+        if (e == ERR_OK) {
+            e = conflict_take(bytes, a, &entry);
+        }
+        is_open = entry.is_open;
+    }
+    if (e == ERR_OK || e == ERR_NOT_FOUND) {
+        *out = is_open;
         return ERR_OK;
-    }
-    if (e == ERR_OK) {
-        e = merge_field(
-            a, members_group_id(c->members), row->id, d, f == NULL ? &deletion_field : f, w.at, w.count, &verdict);
-    }
-    if (e == ERR_OK) {
-        e = drop_entries(c, a, BYTES_OF(key));
-    }
-    if (e == ERR_OK) {
-        e = put_entries(c, a, d, f == NULL ? &deletion_field : f, row->id, &verdict, w.at, BYTES_OF(key));
-    }
-    if (e == ERR_OK) {
-        show(d, f, &verdict, w.at, row, versions);
     }
     return e;
 }

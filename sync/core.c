@@ -2,7 +2,7 @@
  * Owns: opening the core, heads of origins, books, rights of authors. Invariants: heads in memory equal SPACE_HEADS
  * after every successful transaction; own commits continue exactly at the head of (self, epoch).
  */
-#include "sync/core.h"
+#include "sync/core_internal.h"
 
 #include "schema/base/check.h"
 
@@ -117,12 +117,56 @@ static enum err count_pending(void *ctx, struct bytes key, struct bytes value)
     return ERR_OK;
 }
 
+/* The newest entry only. */
+static enum err read_number(void *ctx, struct bytes key, struct bytes value)
+{
+    struct reader r = reader_of(key);
+    (void)value;
+    return reader_u64be(&r, ctx) == ERR_OK ? ERR_BUSY : ERR_DAMAGED;
+}
+
+/* Entries folded by a transaction that did not commit must go, or the next one would be stored under a wrong number. */
+static enum err reload_members(struct core *c)
+{
+    const struct bytes all = { 0 };
+    uint8_t hash[32];
+    uint64_t stored = 0;
+    enum err e = c->store->ops->scan(c->store, SPACE_MEMBER, all, all, true, read_number, &stored);
+    if (e != ERR_OK && e != ERR_BUSY) {
+        return e;
+    }
+    return members_head(c->members, hash) == stored ? ERR_OK : members_reload(c->members, c->store);
+}
+
+/* An epoch drawn by a transaction that did not commit is taken back; a store without one keeps what the caller set. */
+static enum err reload_epoch(struct core *c, struct arena *a)
+{
+    struct bytes stored = { 0 };
+    uint32_t epoch = 0;
+    enum err e = c->store->ops->get(c->store, SPACE_META, BYTES_LIT("epoch"), a, &stored);
+    if (e != ERR_OK) {
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    struct reader r = reader_of(stored);
+    if (reader_u32be(&r, &epoch) != ERR_OK || r.left != 0) {
+        return ERR_DAMAGED;
+    }
+    c->epoch = epoch;
+    return ERR_OK;
+}
+
 enum err core_reload(struct core *c, struct arena *a)
 {
     const struct bytes all = { 0 };
     c->heads.count = 0;
     c->pending = 0;
-    enum err e = c->store->ops->scan(c->store, SPACE_HEADS, all, all, false, load_head, c);
+    enum err e = reload_members(c);
+    if (e == ERR_OK) {
+        e = reload_epoch(c, a);
+    }
+    if (e == ERR_OK) {
+        e = c->store->ops->scan(c->store, SPACE_HEADS, all, all, false, load_head, c);
+    }
     if (e == ERR_OK) {
         e = c->store->ops->scan(c->store, SPACE_QUARANTINE, all, all, false, count_pending, c);
     }
@@ -171,6 +215,9 @@ struct dossier_id core_group_book(const struct core *c)
 enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uint64_t upto)
 {
     const struct head *have = core_head(c, node, epoch);
+    if (node == c->self.number || upto > CORE_SEQ_MAX) {
+        return ERR_PROTOCOL; /* nobody withholds our own, and our next seq is ours to choose */
+    }
     if (have != NULL && have->upto >= upto) {
         return ERR_OK;
     }
@@ -195,28 +242,6 @@ enum err core_secrets_of(struct core *c, struct arena *a, const struct commit_vi
         buf_put(out, d.secret, sizeof(d.secret));
     }
     return e == ERR_NOT_FOUND ? out->err : e;
-}
-
-enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
-    const struct part_item *p, const struct dossier *d, struct bytes *out)
-{
-    if (p->class_ >= CLASS_COUNT || class_key(p->class_) != p->class_) {
-        return ERR_UNKNOWN_KIND;
-    }
-    const struct class_keys *keys = members_keys(c->members, g->station, p->key_epoch);
-    if (keys == NULL) {
-        return ERR_NO_KEY;
-    }
-    const struct part_place place = { .group_id = members_group_id(c->members),
-        .header = &v->header,
-        .group_index = g->index,
-        .part_index = p->index,
-        .class_ = p->class_,
-        .key_epoch = p->key_epoch,
-        .kind = g->kind,
-        .station = g->station,
-        .dossier = d->id };
-    return seal_open_part(&place, keys->key[p->class_], d->secret, p->sealed, a, out);
 }
 
 static unsigned memo_slot(enum action action)

@@ -15,6 +15,9 @@
  */
 enum { CORE_ARENA_BYTES = 64 << 20, PROLOGUE_LABEL_BYTES = 8 };
 
+/* Largest seq of a commit: what every store can hold. */
+#define CORE_SEQ_MAX ((uint64_t)INT64_MAX)
+
 /* What is settled of one origin: every seq up to `upto` is held or was withheld for us. */
 struct head {
     uint32_t node;
@@ -54,15 +57,13 @@ struct core {
     struct audit audit;
     uint64_t pending; /* parts waiting in quarantine for their dossier or key */
     struct rights_memo memo;
-    bool
-        is_writing; /* the commit being applied is made here and now: a refusal is the caller's error, not quarantine */
-    const struct bytes *own_parts; /* while writing: the plaintext of its parts, in order, not yet applied */
 };
 
 /* self and authority secrets must be set by the caller before core_open reads the rest from the store. */
 MUST_USE enum err core_open(struct core *c, struct arena *a, const uint8_t pseudonym_key[KEY_BYTES]);
 void core_close(struct core *c);
-/* After a rollback: forget what memory knows beyond the store. */
+/* After a rollback: forget what memory knows beyond the store, membership included (what members.h handed out is void
+ * then). */
 MUST_USE enum err core_reload(struct core *c, struct arena *a);
 
 const struct head *core_head(const struct core *c, uint32_t node, uint32_t epoch); /* NULL: nothing of it */
@@ -131,7 +132,8 @@ struct dossier_id core_group_book(const struct core *c);
 MUST_USE enum err core_ingest(
     struct core *c, struct arena *a, struct now now, struct bytes commit, struct bytes secrets);
 
-/* A peer says that commits of an origin up to `upto` exist and are not for us. Moves the head. */
+/* A peer says that commits of an origin up to `upto` exist and are not for us. Moves the head. ERR_PROTOCOL: of our own
+ * commits, or beyond CORE_SEQ_MAX. */
 MUST_USE enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uint64_t upto);
 
 /* The secrets of the groups present in a commit that create dossiers, in order: what travels beside it. */
@@ -146,8 +148,8 @@ MUST_USE enum err core_add_member_entry(struct core *c, struct arena *a, struct 
 /* --- asking
  * ------------------------------------------------------------------------------------------------------------- */
 
-/* Every write of one record (field NULL: all fields) found in the log, oldest dot first; only parts this node can open.
- */
+/* Every write of one record (field NULL: all fields) found in the log, oldest dot first; only parts that were applied.
+ * What the items point to lives in a. */
 struct history_item {
     const struct field *field; /* NULL: deletion mark */
     struct field_write write;
@@ -170,14 +172,11 @@ MUST_USE enum err core_verify_log(struct core *c, struct arena *a, struct dot *b
  * ---------------------------------------------------------------- */
 
 MUST_USE enum err core_set_head(struct core *c, const struct head *h);
-/* Appends and applies a commit that was built and signed here. */
-MUST_USE enum err core_take_own(struct core *c, struct arena *a, const struct commit_view *v,
-    const uint8_t hash[COMMIT_HASH_BYTES], struct bytes secrets);
+/* Appends and applies a commit that was built and signed here. parts: the plaintext of each of its parts, in order. */
+MUST_USE enum err core_take_own(struct core *c, const struct commit_view *v, const uint8_t hash[COMMIT_HASH_BYTES],
+    struct bytes secrets, const struct bytes *parts);
 /* Applies a commit that stands in the log already. */
 MUST_USE enum err core_apply_again(struct core *c, struct arena *a, const struct commit_view *v, struct bytes secrets);
-/* Opens a part; ERR_NO_KEY, ERR_SEAL. */
-MUST_USE enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v,
-    const struct group_item *g, const struct part_item *p, const struct dossier *d, struct bytes *out);
 bool core_may_write(struct core *c, const struct member_user *author, uint32_t scope, const struct entity_desc *d,
     const struct field *f, enum action action);
 struct record_id core_resolve_ref(

@@ -157,6 +157,23 @@ enum err members_load(struct members *m, struct store *s)
     return s->ops->scan(s, SPACE_MEMBER, all, all, false, load_entry, &l);
 }
 
+enum err members_reload(struct members *m, struct store *s)
+{
+    struct members *fresh = NULL;
+    enum err e = members_new(m->mem, &m->self, &fresh);
+    if (e == ERR_OK) {
+        e = members_load(fresh, s);
+    }
+    if (e == ERR_OK) {
+        struct members keep = *m;
+        *m = *fresh;
+        *fresh = keep;
+        sodium_memzero(&keep, sizeof(keep));
+    }
+    members_free(fresh);
+    return e;
+}
+
 const uint8_t *members_group_id(const struct members *m)
 {
     return m->group_id;

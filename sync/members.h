@@ -115,6 +115,8 @@ void members_free(struct members *m);
 MUST_USE enum err members_append(struct members *m, struct bytes entry);
 /* Reads every entry of SPACE_MEMBER in order and folds it; m must be fresh. ERR_DAMAGED: the stored chain is broken. */
 MUST_USE enum err members_load(struct members *m, struct store *s);
+/* Forgets everything but self and loads again; every pointer handed out is void. Unchanged on error. */
+MUST_USE enum err members_reload(struct members *m, struct store *s);
 
 const uint8_t *members_group_id(const struct members *m); /* 16 bytes */
 const char *members_group_name(const struct members *m);

@@ -2,7 +2,7 @@
  * Owns: questions about everything a node holds: the state hash, verification of the change log, rebuilding what is
  * derived. The state hash is a sum of keyed hashes, so it needs no sorting and depends on no storage order.
  */
-#include "sync/core.h"
+#include "sync/core_internal.h"
 
 #include "schema/base/check.h"
 
@@ -53,6 +53,9 @@ static enum err add_row(void *ctx, const struct row *row)
 static enum err add_dossier(void *ctx, const struct dossier *d)
 {
     struct summing *su = ctx;
+    if (d->seen.len == 0) {
+        return ERR_OK; /* only its secret is kept: nothing of it counts here */
+    }
     buf_clear(&su->scratch);
     buf_put_str(&su->scratch, "dossier");
     buf_put(&su->scratch, d->id.b, sizeof(d->id.b));
@@ -177,8 +180,8 @@ enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
 
 struct replay {
     struct core *c;
-    struct arena *a;
     struct arena list;
+    struct arena work; /* one commit at a time */
     struct dot *at;
     size_t count;
     size_t capacity;
@@ -203,25 +206,28 @@ static enum err list_dot(void *ctx, struct bytes key, struct bytes value)
     return dot_from_key(key, &r->at[r->count++]);
 }
 
-static enum err replay_one(struct core *c, struct arena *a, struct dot dot)
+static enum err replay_one(struct replay *r, struct dot dot)
 {
     uint8_t key[DOT_KEY_BYTES];
     struct bytes bytes = { 0 };
     struct commit_view v;
     struct buf secrets;
-    arena_reset(a);
+    struct core *c = r->c;
+    arena_reset(&r->work);
     dot_key(dot, key);
-    enum err e = c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes);
+    enum err e = c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), &r->work, &bytes);
     if (e == ERR_OK) {
         e = commit_parse(bytes, &v);
     }
     if (e != ERR_OK) {
-        return ERR_DAMAGED;
+        return e == ERR_NOMEM || err_class(e) == ERR_CLASS_LOCAL ? e : ERR_DAMAGED;
     }
     buf_init(&secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
-    e = core_secrets_of(c, a, &v, &secrets);
+    if (members_accepts_dot(c->members, dot)) {
+        e = core_secrets_of(c, &r->work, &v, &secrets);
+    }
     if (e == ERR_OK) {
-        e = core_apply_again(c, a, &v, buf_view(&secrets));
+        e = core_apply_again(c, &r->work, &v, buf_view(&secrets));
     }
     buf_release(&secrets);
     return e;
@@ -229,18 +235,22 @@ static enum err replay_one(struct core *c, struct arena *a, struct dot dot)
 
 enum err core_rebuild(struct core *c, struct arena *a, struct now now)
 {
-    struct replay r = { .c = c, .a = a };
+    struct replay r = { .c = c };
     const struct bytes all = { 0 };
     (void)now;
     arena_init(&r.list, c->mem, (size_t)512 << 20);
+    arena_init(&r.work, c->mem, CORE_ARENA_BYTES);
     enum err e = c->store->ops->scan(c->store, SPACE_LOG, all, all, false, list_dot, &r);
     if (e == ERR_OK) {
         e = c->store->ops->clear_derived(c->store);
     }
-    for (size_t i = 0; e == ERR_OK && i < r.count; i++) {
-        e = replay_one(c, a, r.at[i]);
+    if (e == ERR_OK) {
+        e = quarantine_clear(c);
     }
+    for (size_t i = 0; e == ERR_OK && i < r.count; i++) {
+        e = replay_one(&r, r.at[i]);
+    }
+    arena_release(&r.work);
     arena_release(&r.list);
-    arena_reset(a);
     return e == ERR_OK ? core_reload(c, a) : e;
 }

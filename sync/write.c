@@ -4,7 +4,7 @@
  * salt of the commit. Rights and validation were settled by the caller; the same checks run again when the commit is
  * applied.
  */
-#include "sync/core.h"
+#include "sync/core_internal.h"
 
 #include "schema/base/check.h"
 
@@ -13,9 +13,11 @@
 /* One record reduced to the cells that will be written. */
 struct draft_record {
     struct write_record *from;
+    bool deletes;
     struct write_field *fields;
     size_t field_count;
     struct record_ref ref;
+    uint32_t cells[CLASS_COUNT]; /* per key class */
 };
 
 struct draft_group {
@@ -59,11 +61,18 @@ static enum err field_needed(struct drafting *dr, const struct draft_record *rec
 {
     const struct field *f = wf->field;
     struct value current = row->values[catalogue_field_index(rec->from->desc, f)];
-    bool is_contested = (versions->contested >> f->number & 1) != 0;
-    *needed = wf->is_decision || is_contested || !value_equal(current, wf->value);
+    enum err e = ERR_OK;
+    *needed = wf->is_decision || !value_equal(current, wf->value);
+    if (!*needed && (versions->contested >> f->number & 1) != 0) {
+        /* Saying again what is shown settles a conflict that waits for a person, and is nothing otherwise. */
+        e = core_is_open(dr->c, dr->a, rec->from->desc, f, rec->from->id, needed);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
     if (*needed && f->merge == MERGE_SET && !wf->is_decision) {
         struct value sum = VALUE_NONE;
-        enum err e = value_set_union(dr->a, current, wf->value, &sum);
+        e = value_set_union(dr->a, current, wf->value, &sum);
         *needed = e == ERR_OK && !value_equal(sum, current);
         return e;
     }
@@ -120,6 +129,12 @@ static enum err draft_existing(struct drafting *dr, struct draft_group *g, struc
         memcpy(rec->ref.suffix, rec->from->id.b + DOSSIER_ID_BYTES, RECORD_SUFFIX_BYTES);
     }
     (void)g;
+    if (e == ERR_OK && rec->from->is_delete) {
+        rec->deletes = !row.is_deleted;
+        if (!rec->deletes && (versions.contested & 1) != 0) {
+            e = core_is_open(dr->c, dr->a, rec->from->desc, NULL, rec->from->id, &rec->deletes);
+        }
+    }
     return e;
 }
 
@@ -135,7 +150,7 @@ static enum err draft_record(struct drafting *dr, struct draft_group *g, struct 
     }
     if (!from->is_new) {
         enum err e = draft_existing(dr, g, rec);
-        if (e == ERR_OK && (rec->field_count > 0 || from->is_delete)) {
+        if (e == ERR_OK && (rec->field_count > 0 || rec->deletes)) {
             g->record_count++;
         }
         return e;
@@ -158,7 +173,11 @@ static enum err load_dossier(struct drafting *dr, struct draft_group *g)
 {
     struct core *c = dr->c;
     enum err e = c->store->ops->dossier_get(c->store, g->from->id, dr->a, &g->dossier);
-    if (e == ERR_NOT_FOUND && (g->from->kind == DOSSIER_STATION_BOOK || g->from->kind == DOSSIER_GROUP_BOOK)) {
+    bool is_book = g->from->kind == DOSSIER_STATION_BOOK || g->from->kind == DOSSIER_GROUP_BOOK;
+    if (e == ERR_OK && g->dossier.seen.len == 0 && !is_book) {
+        return ERR_NOT_FOUND; /* only its secret is kept */
+    }
+    if (e == ERR_NOT_FOUND && is_book) {
         g->dossier = (struct dossier){ .id = g->from->id, .kind = g->from->kind, .station = g->from->station };
         return ERR_OK;
     }
@@ -216,22 +235,21 @@ struct emitting {
     uint32_t group_index;
 };
 
-static uint32_t cells_of(const struct draft_record *rec, enum class_ class_)
+static void count_cells(struct draft_record *rec)
 {
-    uint32_t n = rec->from->is_delete && class_ == CLASS_BUSINESS ? 1 : 0;
+    rec->cells[CLASS_BUSINESS] += rec->deletes ? 1 : 0;
     for (size_t i = 0; i < rec->field_count; i++) {
-        n += class_key(rec->fields[i].field->class_) == class_ ? 1 : 0;
+        rec->cells[class_key(rec->fields[i].field->class_)]++;
     }
-    return n;
 }
 
-static void put_record(struct emitting *em, const struct draft_record *rec, enum class_ class_, uint32_t cell_count)
+static void put_record(struct emitting *em, const struct draft_record *rec, enum class_ class_)
 {
     const struct part_record head = {
-        .entity = (uint32_t)rec->from->desc->entity, .ref = rec->ref, .cell_count = cell_count
+        .entity = (uint32_t)rec->from->desc->entity, .ref = rec->ref, .cell_count = rec->cells[class_]
     };
     part_put_record(em->plain, &head);
-    if (rec->from->is_delete && class_ == CLASS_BUSINESS) {
+    if (rec->deletes && class_ == CLASS_BUSINESS) {
         part_put_cell(em->plain, &(struct part_cell){ .number = 0, .value = value_int(1) });
     }
     for (size_t i = 0; i < rec->field_count; i++) {
@@ -254,14 +272,13 @@ static void put_part(struct emitting *em, const struct draft_group *g, enum clas
         .standing = g->standing,
         .purpose = em->dr->req->purpose };
     for (size_t i = 0; i < g->record_count; i++) {
-        head.record_count += cells_of(&g->records[i], class_) > 0 ? 1 : 0;
+        head.record_count += g->records[i].cells[class_] > 0 ? 1 : 0;
     }
     size_t start = em->plain->len;
     part_put_head(em->plain, &head);
     for (size_t i = 0; i < g->record_count; i++) {
-        uint32_t cells = cells_of(&g->records[i], class_);
-        if (cells > 0) {
-            put_record(em, &g->records[i], class_, cells);
+        if (g->records[i].cells[class_] > 0) {
+            put_record(em, &g->records[i], class_);
         }
     }
     size_t len = em->plain->len - start;
@@ -303,9 +320,10 @@ static enum err put_group(struct emitting *em, struct draft_group *g)
             from->id = core_resolve_ref(&v, em->group_index, g->dossier.id, &g->records[i].ref);
         }
     }
-    for (unsigned class_ = 0; class_ < CLASS_COUNT; class_++) {
-        for (size_t i = 0; i < g->record_count; i++) {
-            classes |= cells_of(&g->records[i], (enum class_)class_) > 0 ? 1U << class_ : 0;
+    for (size_t i = 0; i < g->record_count; i++) {
+        count_cells(&g->records[i]);
+        for (unsigned class_ = 0; class_ < CLASS_COUNT; class_++) {
+            classes |= g->records[i].cells[class_] > 0 ? 1U << class_ : 0;
         }
     }
     commit_put_group_head(em->out, g->from->is_new, g->dossier.kind, g->dossier.station, g->dossier.id);
@@ -430,9 +448,7 @@ enum err core_write(
     }
     if (e == ERR_OK) {
         c->hlc = m.v.header.hlc;
-        c->own_parts = m.parts;
-        e = core_take_own(c, a, &m.v, m.hash, buf_view(&m.secrets));
-        c->own_parts = NULL;
+        e = core_take_own(c, &m.v, m.hash, buf_view(&m.secrets), m.parts);
     }
     if (e == ERR_OK) {
         *dot = m.v.header.dot;

@@ -1,0 +1,453 @@
+/*
+ * Owns: turning the parts of one dossier group into rows. Invariants: the result is a function of the set of commits
+ * applied, because a value is overwritten only when the write's context covers what stands there, and everything else
+ * goes through core_contest; a part is judged to its end before anything of it is applied; rows that did not change are
+ * not written.
+ */
+#include "sync/core_internal.h"
+
+#include "schema/base/check.h"
+#include "schema/catalogue/codes.h"
+#include "schema/catalogue/fields.h"
+
+enum { GROUP_ROWS_MAX = 4096, ROWS_FIRST = 4 };
+
+/* One row being built from the parts of a group. */
+struct building {
+    struct row row;
+    struct versions versions;
+    const struct entity_desc *desc;
+    bool is_new; /* not in the store */
+    bool is_changed;
+    uint64_t recompute; /* bit n: field n must be decided from the log */
+};
+
+struct applying {
+    struct core *c;
+    struct arena *a;
+    const struct commit_view *v;
+    const struct group_item *g;
+    struct dossier *dossier;
+    bool is_stored; /* the dossier is in the store */
+    const struct bytes **own; /* see core_internal.h */
+    struct building *rows;
+    size_t row_count;
+    size_t row_capacity;
+    struct building *last; /* the row of the cell before */
+    uint32_t creator; /* author of the first part that was applied */
+    bool owner_may_change;
+    const struct member_user *author; /* of the part at hand */
+    uint32_t scope;
+};
+
+static enum err building_load(struct applying *ap, const struct entity_desc *d, struct record_id id, struct building *b)
+{
+    *b = (struct building){ .desc = d };
+    if (ap->is_stored) {
+        enum err e = ap->c->store->ops->row_get(ap->c->store, d->entity, id, ap->a, &b->row);
+        if (e == ERR_OK) {
+            return versions_take(b->row.versions, &b->versions);
+        }
+        if (e != ERR_NOT_FOUND) {
+            return e;
+        }
+    }
+    b->is_new = true;
+    b->row = (struct row){ .id = id, .entity = d->entity };
+    b->row.values = arena_array(ap->a, d->field_count, sizeof(*b->row.values));
+    return b->row.values == NULL ? ERR_NOMEM : ERR_OK;
+}
+
+static bool is_row(const struct building *b, const struct entity_desc *d, struct record_id id)
+{
+    return b->desc == d && record_id_compare(b->row.id, id) == 0;
+}
+
+static enum err building_room(struct applying *ap)
+{
+    if (ap->row_count < ap->row_capacity) {
+        return ERR_OK;
+    }
+    size_t capacity = ap->row_capacity == 0 ? ROWS_FIRST : ap->row_capacity * 2;
+    if (capacity > GROUP_ROWS_MAX) {
+        return ERR_LIMIT;
+    }
+    struct building *grown = arena_array(ap->a, capacity, sizeof(*grown));
+    if (grown == NULL) {
+        return ERR_NOMEM;
+    }
+    if (ap->row_count > 0) {
+        memcpy(grown, ap->rows, ap->row_count * sizeof(*grown));
+    }
+    ap->rows = grown;
+    ap->row_capacity = capacity;
+    ap->last = NULL;
+    return ERR_OK;
+}
+
+static enum err building_get(struct applying *ap, const struct entity_desc *d, struct record_id id)
+{
+    if (ap->last != NULL && is_row(ap->last, d, id)) {
+        return ERR_OK;
+    }
+    for (size_t i = 0; i < ap->row_count; i++) {
+        if (is_row(&ap->rows[i], d, id)) {
+            ap->last = &ap->rows[i];
+            return ERR_OK;
+        }
+    }
+    enum err e = building_room(ap);
+    if (e == ERR_OK) {
+        e = building_load(ap, d, id, &ap->rows[ap->row_count]);
+    }
+    if (e == ERR_OK) {
+        ap->last = &ap->rows[ap->row_count++];
+    }
+    return e;
+}
+
+static void must_recompute(struct building *b, uint32_t number)
+{
+    b->recompute |= 1ULL << number;
+    b->is_changed = true;
+}
+
+static enum err set_value(struct applying *ap, struct building *b, const struct field *f, const struct part_cell *cell)
+{
+    struct dot dot = ap->v->header.dot;
+    if (f == NULL) {
+        b->row.is_deleted = cell->value.type == VALUE_INT && cell->value.i != 0;
+    } else if (f->merge == MERGE_SET) {
+        struct value *slot = &b->row.values[catalogue_field_index(b->desc, f)];
+        enum err e = value_set_union(ap->a, *slot, cell->value, slot);
+        if (e == ERR_LIMIT) {
+            must_recompute(b, cell->number); /* which members fit must not depend on the order of arrival */
+            return ERR_OK;
+        }
+        if (e != ERR_OK) {
+            return e;
+        }
+        /* A set shows the highest dot, for the same reason. */
+        dot = dot_compare(b->versions.at[cell->number], dot) > 0 ? b->versions.at[cell->number] : dot;
+    } else {
+        b->row.values[catalogue_field_index(b->desc, f)] = cell->value;
+    }
+    b->versions.at[cell->number] = dot;
+    b->is_changed = true;
+    return ERR_OK;
+}
+
+struct applying_part {
+    struct applying *ap;
+    const struct part_head *head;
+};
+
+static enum err apply_cell(void *ctx, const struct cell_place *at, const struct part_cell *cell)
+{
+    const struct applying_part *p = ctx;
+    struct applying *ap = p->ap;
+    const struct field *f = at->field;
+    enum err e = building_get(ap, at->desc, at->id);
+    if (e != ERR_OK) {
+        return e;
+    }
+    struct building *b = ap->last;
+    struct dot current = b->versions.at[cell->number];
+    ap->owner_may_change = ap->owner_may_change || at->desc->entity == ENTITY_CUSTOMER_ASSIGNMENT;
+    if (current.node != 0 && dot_equal(current, ap->v->header.dot)) {
+        return ERR_OK;
+    }
+    bool is_contested = (b->versions.contested >> cell->number & 1) != 0;
+    bool is_union = f != NULL && f->merge == MERGE_SET;
+    bool is_replaceable = f == NULL || merge_is_replaceable(f->merge);
+    bool replaces = is_replaceable && merge_replaces(&p->head->context, current);
+    if (!is_contested && (current.node == 0 || is_union || replaces)) {
+        return set_value(ap, b, f, cell);
+    }
+    must_recompute(b, cell->number);
+    return ERR_OK;
+}
+
+/* Rights, values and room for the row, before anything is applied. */
+static enum err judge_cell(void *ctx, const struct cell_place *at, const struct part_cell *cell)
+{
+    struct applying *ap = ctx;
+    if (!core_may_write(ap->c, ap->author, ap->scope, at->desc, at->field, at->action)) {
+        return ERR_DENIED;
+    }
+    if (at->field != NULL) {
+        enum err e = field_accepts(at->field, ap->a, cell->value);
+        if (e != ERR_OK) {
+            return e == ERR_NOMEM ? e : ERR_DENIED;
+        }
+    }
+    return building_get(ap, at->desc, at->id);
+}
+
+static enum err apply_part(struct applying *ap, const struct part_item *item)
+{
+    struct open_part part;
+    enum err e = ERR_OK;
+    if (ap->own != NULL) {
+        e = core_plain_part(ap->a, ap->v, ap->g, item, ap->dossier->id, *(*ap->own)++, &part);
+    } else {
+        e = core_open_part(ap->c, ap->a, ap->v, ap->g, item, ap->dossier, &part);
+    }
+    if (e == ERR_OK) {
+        e = core_judge_author(ap->c, &ap->v->header, ap->g, &part.head, &ap->author, &ap->scope);
+    }
+    if (e == ERR_OK) {
+        e = core_each_cell(&part, judge_cell, ap);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    struct applying_part ctx = { .ap = ap, .head = &part.head };
+    ap->creator = ap->creator == 0 ? ap->author->number : ap->creator;
+    return core_each_cell(&part, apply_cell, &ctx);
+}
+
+static enum err apply_parts(struct applying *ap)
+{
+    struct part_cursor cursor = group_parts(ap->g);
+    struct part_item p;
+    enum err e = ERR_OK;
+    while ((e = group_next_part(&cursor, &p)) == ERR_OK) {
+        if (p.is_withheld) {
+            continue;
+        }
+        e = apply_part(ap, &p);
+        if (core_is_refusal(e) && ap->own == NULL) {
+            const struct quarantine_place at = {
+                .dossier = ap->dossier->id, .dot = ap->v->header.dot, .group = ap->g->index, .part = (uint8_t)p.index
+            };
+            e = quarantine_put(ap->c, ap->a, &at, e, ap->v->header.hlc);
+        }
+        if (e != ERR_OK) {
+            return e;
+        }
+    }
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+static enum err decide_contested(struct applying *ap, struct building *b)
+{
+    enum err e = ERR_OK;
+    for (uint32_t n = 0; e == ERR_OK && n <= VERSIONS_FIELD_MAX && b->recompute != 0; n++) {
+        if ((b->recompute >> n & 1) != 0) {
+            const struct field *f = n == 0 ? NULL : catalogue_field(b->desc, n);
+            e = core_contest(ap->c, ap->a, b->desc, f, &b->row, &b->versions);
+        }
+    }
+    return e;
+}
+
+static enum err write_rows(struct applying *ap)
+{
+    const struct store_ops *ops = ap->c->store->ops;
+    struct buf blob;
+    buf_init(&blob, ap->c->mem, 4096);
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < ap->row_count; i++) {
+        struct building *b = &ap->rows[i];
+        if (!b->is_changed) {
+            continue;
+        }
+        e = decide_contested(ap, b);
+        buf_clear(&blob);
+        versions_put(&blob, &b->versions);
+        b->row.versions = buf_view(&blob);
+        if (e == ERR_OK) {
+            e = blob.err;
+        }
+        if (e == ERR_OK) {
+            e = b->is_new && !ap->is_stored ? ops->row_insert(ap->c->store, &b->row)
+                                            : ops->row_put(ap->c->store, &b->row);
+        }
+    }
+    buf_release(&blob);
+    return e;
+}
+
+/* --- the owner
+ * ------------------------------------------------------------------------------------------------------------- */
+
+struct owner_search {
+    const struct core *c;
+    const struct entity_desc *d;
+    uint32_t owner;
+    int64_t epoch;
+    int64_t from;
+    struct record_id id; /* the last word, so that the order of the visit does not matter */
+};
+
+static struct value assignment_value(const struct owner_search *s, const struct row *row, uint32_t number)
+{
+    return row->values[catalogue_field_index(s->d, catalogue_field(s->d, number))];
+}
+
+static int64_t assignment_int(const struct owner_search *s, const struct row *row, uint32_t number)
+{
+    struct value v = assignment_value(s, row, number);
+    return v.type == VALUE_INT ? v.i : 0;
+}
+
+static enum err see_assignment(void *ctx, const struct row *row)
+{
+    struct owner_search *s = ctx;
+    struct value role = assignment_value(s, row, CUSTOMER_ASSIGNMENT_ROLE);
+    struct value staff = assignment_value(s, row, CUSTOMER_ASSIGNMENT_STAFF);
+    bool is_sales = role.type != VALUE_INT || role.i == CODE_ASSIGNED_SALES;
+    bool is_ended = assignment_value(s, row, CUSTOMER_ASSIGNMENT_TO_AT).type != VALUE_NULL;
+    if (!is_sales || is_ended || staff.type != VALUE_TEXT) {
+        return ERR_OK;
+    }
+    const struct member_user *user = members_user_by_login(s->c->members, staff.s);
+    int64_t epoch = assignment_int(s, row, CUSTOMER_ASSIGNMENT_EPOCH);
+    int64_t from = assignment_int(s, row, CUSTOMER_ASSIGNMENT_FROM_AT);
+    bool is_later = epoch != s->epoch ? epoch > s->epoch
+                    : from != s->from ? from > s->from
+                                      : record_id_compare(row->id, s->id) < 0;
+    if (user != NULL && (s->owner == 0 || is_later)) {
+        s->owner = user->number;
+        s->epoch = epoch;
+        s->from = from;
+        s->id = row->id;
+    }
+    return ERR_OK;
+}
+
+/* All rows of a new dossier are at hand. */
+static uint32_t owner_of_new(struct applying *ap)
+{
+    struct owner_search s = { .c = ap->c, .d = catalogue_entity(ENTITY_CUSTOMER_ASSIGNMENT) };
+    for (size_t i = 0; i < ap->row_count; i++) {
+        const struct row *row = &ap->rows[i].row;
+        if (ap->rows[i].desc == s.d && !row->is_deleted) {
+            (void)see_assignment(&s, row);
+        }
+    }
+    return s.owner;
+}
+
+/* The owner is derived: the newest open sales assignment, by the logins in force here and now. */
+static enum err refresh_owner(struct core *c, struct dossier *d)
+{
+    struct owner_search s = { .c = c, .d = catalogue_entity(ENTITY_CUSTOMER_ASSIGNMENT) };
+    const struct store_query q = { .entity = ENTITY_CUSTOMER_ASSIGNMENT, .dossier = &d->id };
+    enum err e = c->store->ops->row_find(c->store, &q, 0, see_assignment, &s);
+    if (e == ERR_OK && s.owner != d->owner) {
+        d->owner = s.owner;
+        e = c->store->ops->dossier_put(c->store, d);
+    }
+    return e;
+}
+
+struct assigned {
+    struct arena *a;
+    struct dossier_id *at;
+    size_t count;
+    size_t capacity;
+};
+
+static enum err note_assigned(void *ctx, const struct row *row)
+{
+    struct assigned *as = ctx;
+    if (as->count == as->capacity) {
+        size_t capacity = as->capacity == 0 ? 64 : as->capacity * 2;
+        struct dossier_id *grown = arena_array(as->a, capacity, sizeof(*grown));
+        if (grown == NULL) {
+            return ERR_NOMEM;
+        }
+        if (as->count > 0) {
+            memcpy(grown, as->at, as->count * sizeof(*grown));
+        }
+        as->at = grown;
+        as->capacity = capacity;
+    }
+    as->at[as->count++] = record_dossier(row->id);
+    return ERR_OK;
+}
+
+enum err core_refresh_owners(struct core *c, struct bytes login)
+{
+    const struct entity_desc *d = catalogue_entity(ENTITY_CUSTOMER_ASSIGNMENT);
+    const struct store_query q = {
+        .entity = d->entity, .field = catalogue_field(d, CUSTOMER_ASSIGNMENT_STAFF), .value = value_text(login)
+    };
+    struct arena list;
+    struct arena work;
+    arena_init(&list, c->mem, CORE_ARENA_BYTES);
+    arena_init(&work, c->mem, CORE_ARENA_BYTES);
+    struct assigned as = { .a = &list };
+    enum err e = c->store->ops->row_find(c->store, &q, 0, note_assigned, &as);
+    for (size_t i = 0; e == ERR_OK && i < as.count; i++) {
+        struct dossier found = { 0 };
+        arena_reset(&work);
+        e = c->store->ops->dossier_get(c->store, as.at[i], &work, &found);
+        if (e == ERR_OK) {
+            e = refresh_owner(c, &found);
+        }
+    }
+    arena_release(&work);
+    arena_release(&list);
+    return e;
+}
+
+/* --- a group
+ * --------------------------------------------------------------------------------------------------------------- */
+
+/* Adds the dot to what the dossier has seen. */
+static enum err raise_seen(struct applying *ap)
+{
+    struct vv seen = { 0 };
+    struct reader r = reader_of(ap->dossier->seen);
+    struct buf b;
+    if (ap->dossier->seen.len > 0 && vv_take(&r, ap->a, &seen) != ERR_OK) {
+        return ERR_DAMAGED;
+    }
+    enum err e = vv_raise(&seen, ap->a, ap->v->header.dot);
+    if (e != ERR_OK) {
+        return e;
+    }
+    buf_init(&b, ap->c->mem, 1 << 18);
+    vv_put(&b, &seen);
+    e = b.err;
+    if (e == ERR_OK) {
+        e = arena_dup(ap->a, buf_view(&b), &ap->dossier->seen);
+    }
+    buf_release(&b);
+    return e;
+}
+
+enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
+    struct dossier *d, bool is_stored, const struct bytes **own)
+{
+    struct applying ap = { .c = c, .a = a, .v = v, .g = g, .dossier = d, .is_stored = is_stored, .own = own };
+    enum err e = raise_seen(&ap);
+    if (e == ERR_LIMIT && own == NULL) {
+        const struct quarantine_place at = {
+            .dossier = d->id, .dot = v->header.dot, .group = g->index, .part = QUARANTINE_WHOLE_GROUP
+        };
+        return quarantine_put(c, a, &at, e, v->header.hlc);
+    }
+    if (e == ERR_OK) {
+        e = apply_parts(&ap);
+    }
+    if (e == ERR_OK && g->is_new) {
+        d->creator = ap.creator; /* books are nobody's: their first commit is not the same everywhere */
+    }
+    if (e == ERR_OK && !is_stored) {
+        d->owner = owner_of_new(&ap);
+    }
+    if (e == ERR_OK) {
+        e = c->store->ops->dossier_put(c->store, d);
+    }
+    if (e == ERR_OK) {
+        e = c->store->ops->touch_add(c->store, d->id, v->header.dot);
+    }
+    if (e == ERR_OK) {
+        e = write_rows(&ap);
+    }
+    return e == ERR_OK && is_stored && ap.owner_may_change ? refresh_owner(c, d) : e;
+}

@@ -1,0 +1,84 @@
+#ifndef JIPAN_CORE_INTERNAL_H
+#define JIPAN_CORE_INTERNAL_H
+
+#include "sync/core.h"
+
+/* Shared by the files of the core only: core.c, part.c, write.c, ingest.c, apply.c, contest.c, quarantine.c, state.c.
+ */
+
+/* --- part.c: opened parts ------------------------------------------------------------------------------------ */
+
+struct open_part {
+    const struct commit_view *v;
+    const struct group_item *g;
+    struct dossier_id dossier;
+    uint32_t index; /* inside the group */
+    enum class_ class_;
+    struct part_head head;
+    struct bytes records; /* what follows the head */
+};
+
+/* Where a cell of a part belongs. */
+struct cell_place {
+    const struct entity_desc *desc;
+    const struct field *field; /* NULL: the deletion mark */
+    struct record_id id;
+    enum action action;
+    bool creates; /* the record is made by this commit */
+};
+
+/* Errors: ERR_NO_KEY, ERR_SEAL, ERR_UNKNOWN_KIND, ERR_FORMAT, ERR_TRUNCATED, ERR_LIMIT: the part is refused (see
+ * core_is_refusal); ERR_NOMEM. */
+MUST_USE enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v,
+    const struct group_item *g, const struct part_item *p, const struct dossier *d, struct open_part *out);
+/* As if it had been opened: plain must live as long as out. */
+MUST_USE enum err core_plain_part(struct arena *a, const struct commit_view *v, const struct group_item *g,
+    const struct part_item *p, struct dossier_id dossier, struct bytes plain, struct open_part *out);
+bool core_is_refusal(enum err e);
+
+/* Visits the cells that this build knows and that stand in the part of their class, and reads to the end; all others
+ * stay in the log until an upgrade rebuilds from it. */
+typedef enum err (*core_cell_fn)(void *ctx, const struct cell_place *at, const struct part_cell *cell);
+MUST_USE enum err core_each_cell(const struct open_part *p, core_cell_fn fn, void *ctx);
+
+/* The id of the dossier that a group is about. */
+struct dossier_id core_group_dossier(const struct commit_view *v, const struct group_item *g);
+
+/* --- quarantine.c: parts that are in the log but not applied ----------------------------------------------------- */
+
+enum { QUARANTINE_WHOLE_GROUP = 0xFF };
+
+struct quarantine_place {
+    struct dossier_id dossier; /* zero: the whole commit */
+    struct dot dot;
+    uint32_t group;
+    uint8_t part; /* QUARANTINE_WHOLE_GROUP: all of the group */
+};
+
+MUST_USE enum err quarantine_put(
+    struct core *c, struct arena *a, const struct quarantine_place *at, enum err why, uint64_t hlc);
+MUST_USE enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine_place *at, bool *out);
+/* Tries again what waited for this dossier, or with NULL what waited for keys. */
+MUST_USE enum err quarantine_retry(struct core *c, const struct dossier_id *dossier);
+MUST_USE enum err quarantine_clear(struct core *c);
+
+/* --- ingest.c, apply.c, contest.c --------------------------------------------------------------------------------- */
+
+/* Applies one group of a commit that stands in the log. secret: of a new dossier, NULL when the dossier must be there
+ * already. own: not NULL for a commit written here and now, a cursor over the plaintexts of its parts; then a refusal
+ * is the caller's error, not a case for quarantine. */
+MUST_USE enum err core_ingest_group(struct core *c, struct arena *a, const struct commit_view *v,
+    const struct group_item *g, const uint8_t *secret, const struct bytes **own);
+
+/* The rows of one group. d: the dossier as it stands; is_stored: whether the store has it. */
+MUST_USE enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v,
+    const struct group_item *g, struct dossier *d, bool is_stored, const struct bytes **own);
+
+/* A login now means another user, or nobody: owners of the dossiers assigned to it are worked out again. */
+MUST_USE enum err core_refresh_owners(struct core *c, struct bytes login);
+
+/* Whether a field (NULL: the deletion mark) of a record has a conflict that waits for a person. */
+MUST_USE enum err core_is_open(struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f,
+    struct record_id id, bool *out);
+
+#endif

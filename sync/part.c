@@ -1,0 +1,107 @@
+/*
+ * Owns: opening a part and walking its cells. Invariant: applying, contesting and asking for history see the same
+ * cells, because all of them walk here. Judges no rights.
+ */
+#include "sync/core_internal.h"
+
+enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
+    const struct part_item *p, const struct dossier *d, struct open_part *out)
+{
+    if (p->class_ >= CLASS_COUNT || class_key(p->class_) != p->class_) {
+        return ERR_UNKNOWN_KIND;
+    }
+    const struct class_keys *keys = members_keys(c->members, g->station, p->key_epoch);
+    if (keys == NULL) {
+        return ERR_NO_KEY;
+    }
+    const struct part_place place = { .group_id = members_group_id(c->members),
+        .header = &v->header,
+        .group_index = g->index,
+        .part_index = p->index,
+        .class_ = p->class_,
+        .key_epoch = p->key_epoch,
+        .kind = g->kind,
+        .station = g->station,
+        .dossier = d->id };
+    struct bytes plain = { 0 };
+    enum err e = seal_open_part(&place, keys->key[p->class_], d->secret, p->sealed, a, &plain);
+    return e == ERR_OK ? core_plain_part(a, v, g, p, d->id, plain, out) : e;
+}
+
+enum err core_plain_part(struct arena *a, const struct commit_view *v, const struct group_item *g,
+    const struct part_item *p, struct dossier_id dossier, struct bytes plain, struct open_part *out)
+{
+    struct open_part part = { .v = v, .g = g, .dossier = dossier, .index = p->index, .class_ = p->class_ };
+    struct reader r = reader_of(plain);
+    enum err e = part_take_head(&r, a, &part.head);
+    if (e == ERR_OK) {
+        part.records = bytes_of(r.ptr, r.left);
+        *out = part;
+    }
+    return e;
+}
+
+bool core_is_refusal(enum err e)
+{
+    return e == ERR_DENIED || e == ERR_NO_KEY || e == ERR_SEAL || e == ERR_UNKNOWN_KIND || e == ERR_FORMAT ||
+           e == ERR_TRUNCATED || e == ERR_LIMIT;
+}
+
+struct dossier_id core_group_dossier(const struct commit_view *v, const struct group_item *g)
+{
+    return g->is_new ? seal_new_dossier(v->header.salt, g->index) : g->dossier;
+}
+
+static struct record_id resolve(const struct open_part *p, const struct record_ref *ref)
+{
+    return core_resolve_ref(p->v, p->g->index, p->dossier, ref);
+}
+
+/* False: not for this build, or not in the part of its class. The deletion mark is a business matter. */
+static bool find_place(const struct open_part *p, const struct part_cell *cell, struct cell_place *at)
+{
+    at->field = NULL;
+    if (at->desc == NULL || cell->number > VERSIONS_FIELD_MAX) {
+        return false;
+    }
+    enum class_ class_ = CLASS_BUSINESS;
+    at->action = at->creates ? ACTION_CREATE : ACTION_UPDATE;
+    if (cell->number == 0) {
+        at->action = ACTION_DELETE;
+    } else {
+        at->field = catalogue_field(at->desc, cell->number);
+        if (at->field == NULL || at->field->merge == MERGE_DERIVED) {
+            return false;
+        }
+        class_ = class_key(at->field->class_);
+    }
+    if (cell->is_decision) {
+        at->action = ACTION_DECIDE;
+    }
+    return class_ == p->class_;
+}
+
+enum err core_each_cell(const struct open_part *p, core_cell_fn fn, void *ctx)
+{
+    struct reader r = reader_of(p->records);
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; e == ERR_OK && i < p->head.record_count; i++) {
+        struct part_record rec = { 0 };
+        struct cell_place at = { 0 };
+        e = part_take_record(&r, &rec);
+        if (e != ERR_OK) {
+            return e;
+        }
+        at.desc = catalogue_entity((enum entity)rec.entity);
+        at.creates = rec.ref.kind == REF_NEW || (rec.ref.kind == REF_MAIN && p->g->is_new);
+        at.id = resolve(p, &rec.ref);
+        for (uint32_t k = 0; e == ERR_OK && k < rec.cell_count; k++) {
+            struct part_cell cell = { 0 };
+            e = part_take_cell(&r, &cell);
+            if (e == ERR_OK && find_place(p, &cell, &at)) {
+                e = fn(ctx, &at, &cell);
+            }
+        }
+    }
+    return e == ERR_OK && r.left != 0 ? ERR_FORMAT : e;
+}

@@ -1,0 +1,202 @@
+/*
+ * Owns: the list of parts that stand in the log but are not applied, and trying them again. Invariants: a part is
+ * either applied or listed here, never both; c->pending is the number of entries. Key: dossier, dot, group (u32 be),
+ * part; so that what waits for one dossier is together. Value: error number, clock of the commit.
+ */
+#include "sync/core_internal.h"
+
+enum { PLACE_KEY_BYTES = DOSSIER_ID_BYTES + DOT_KEY_BYTES + 4 + 1 };
+
+static void place_key(const struct quarantine_place *at, uint8_t out[PLACE_KEY_BYTES])
+{
+    uint8_t *p = out;
+    memcpy(p, at->dossier.b, DOSSIER_ID_BYTES);
+    p += DOSSIER_ID_BYTES;
+    dot_key(at->dot, p);
+    p += DOT_KEY_BYTES;
+    for (size_t i = 0; i < 4; i++) {
+        p[i] = (uint8_t)(at->group >> (8 * (3 - i)));
+    }
+    p[4] = at->part;
+}
+
+static enum err place_take(struct bytes key, struct quarantine_place *out)
+{
+    struct reader r = reader_of(key);
+    struct bytes dot = { 0 };
+    if (reader_copy(&r, out->dossier.b, DOSSIER_ID_BYTES) != ERR_OK || reader_take(&r, DOT_KEY_BYTES, &dot) != ERR_OK ||
+        dot_from_key(dot, &out->dot) != ERR_OK || reader_u32be(&r, &out->group) != ERR_OK ||
+        reader_u8(&r, &out->part) != ERR_OK || r.left != 0) {
+        return ERR_DAMAGED;
+    }
+    return ERR_OK;
+}
+
+enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine_place *at, bool *out)
+{
+    uint8_t key[PLACE_KEY_BYTES];
+    struct bytes value = { 0 };
+    *out = false;
+    if (c->pending == 0) {
+        return ERR_OK;
+    }
+    place_key(at, key);
+    enum err e = c->store->ops->get(c->store, SPACE_QUARANTINE, BYTES_OF(key), a, &value);
+    *out = e == ERR_OK;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err quarantine_put(struct core *c, struct arena *a, const struct quarantine_place *at, enum err why, uint64_t hlc)
+{
+    uint8_t key[PLACE_KEY_BYTES];
+    uint8_t value[9] = { (uint8_t)why };
+    bool is_there = false;
+    place_key(at, key);
+    for (size_t i = 0; i < 8; i++) {
+        value[1 + i] = (uint8_t)(hlc >> (8 * (7 - i)));
+    }
+    enum err e = quarantine_has(c, a, at, &is_there);
+    if (e == ERR_OK) {
+        e = c->store->ops->put(c->store, SPACE_QUARANTINE, BYTES_OF(key), BYTES_OF(value));
+    }
+    if (e == ERR_OK && !is_there) {
+        c->pending++;
+    }
+    return e;
+}
+
+static enum err remove_key(struct core *c, struct bytes key)
+{
+    enum err e = c->store->ops->del(c->store, SPACE_QUARANTINE, key);
+    c->pending -= e == ERR_OK && c->pending > 0 ? 1 : 0;
+    return e;
+}
+
+/* Keys of the entries with one reason (ERR_OK: any). */
+struct listing {
+    struct arena *a;
+    enum err why;
+    struct bytes *keys;
+    size_t count;
+    size_t capacity;
+};
+
+static enum err list_key(void *ctx, struct bytes key, struct bytes value)
+{
+    struct listing *l = ctx;
+    if (value.len == 0 || (l->why != ERR_OK && value.ptr[0] != (uint8_t)l->why)) {
+        return ERR_OK;
+    }
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity == 0 ? 16 : l->capacity * 2;
+        struct bytes *grown = arena_array(l->a, capacity, sizeof(*grown));
+        if (grown == NULL) {
+            return ERR_NOMEM;
+        }
+        if (l->count > 0) {
+            memcpy(grown, l->keys, l->count * sizeof(*grown));
+        }
+        l->keys = grown;
+        l->capacity = capacity;
+    }
+    enum err e = arena_dup(l->a, key, &l->keys[l->count]);
+    l->count += e == ERR_OK ? 1 : 0;
+    return e;
+}
+
+static enum err list_of(struct core *c, const struct dossier_id *dossier, struct listing *l)
+{
+    uint8_t to[DOSSIER_ID_BYTES];
+    struct bytes from = { 0 };
+    struct bytes end = { 0 };
+    if (dossier != NULL) {
+        size_t i = sizeof(to);
+        memcpy(to, dossier->b, sizeof(to));
+        while (i > 0 && ++to[i - 1] == 0) {
+            i--;
+        }
+        from = BYTES_OF(dossier->b);
+        end = i == 0 ? end : BYTES_OF(to);
+    }
+    return c->store->ops->scan(c->store, SPACE_QUARANTINE, from, end, false, list_key, l);
+}
+
+/* One group, from the log; the parts that still cannot be applied come back here. */
+static enum err retry_group(struct core *c, struct arena *a, const struct quarantine_place *at)
+{
+    uint8_t key[DOT_KEY_BYTES];
+    struct bytes bytes = { 0 };
+    struct commit_view v;
+    struct group_item g;
+    dot_key(at->dot, key);
+    enum err e = c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes);
+    if (e == ERR_OK) {
+        e = commit_parse(bytes, &v);
+    }
+    if (e != ERR_OK) {
+        return e == ERR_NOMEM || e == ERR_IO ? e : ERR_DAMAGED;
+    }
+    struct body_cursor cursor = commit_groups(&v);
+    while ((e = commit_next_group(&cursor, &g)) == ERR_OK) {
+        if (!g.is_withheld && g.index == at->group) {
+            return core_ingest_group(c, a, &v, &g, NULL, NULL);
+        }
+    }
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* Groups first, as their entries are listed part by part: all entries of a group go, then the group is tried once. */
+static enum err retry_all(struct core *c, struct arena *a, const struct listing *l)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < l->count;) {
+        struct quarantine_place at;
+        size_t end = i;
+        while (e == ERR_OK && end < l->count && memcmp(l->keys[i].ptr, l->keys[end].ptr, PLACE_KEY_BYTES - 1) == 0) {
+            e = remove_key(c, l->keys[end++]);
+        }
+        if (e == ERR_OK) {
+            e = place_take(l->keys[i], &at);
+        }
+        arena_reset(a);
+        if (e == ERR_OK && !members_accepts_dot(c->members, at.dot)) {
+            e = quarantine_put(c, a, &at, ERR_REVOKED, 0);
+        } else if (e == ERR_OK) {
+            e = retry_group(c, a, &at);
+        }
+        i = end;
+    }
+    return e;
+}
+
+enum err quarantine_retry(struct core *c, const struct dossier_id *dossier)
+{
+    struct arena list;
+    struct arena work;
+    if (c->pending == 0) {
+        return ERR_OK;
+    }
+    arena_init(&list, c->mem, CORE_ARENA_BYTES);
+    arena_init(&work, c->mem, CORE_ARENA_BYTES);
+    struct listing l = { .a = &list, .why = dossier == NULL ? ERR_NO_KEY : ERR_GAP };
+    enum err e = list_of(c, dossier, &l);
+    if (e == ERR_OK) {
+        e = retry_all(c, &work, &l);
+    }
+    arena_release(&work);
+    arena_release(&list);
+    return e;
+}
+
+enum err quarantine_clear(struct core *c)
+{
+    struct arena list;
+    arena_init(&list, c->mem, CORE_ARENA_BYTES);
+    struct listing l = { .a = &list, .why = ERR_OK };
+    enum err e = list_of(c, NULL, &l);
+    for (size_t i = 0; e == ERR_OK && i < l.count; i++) {
+        e = remove_key(c, l.keys[i]);
+    }
+    arena_release(&list);
+    return e;
+}
