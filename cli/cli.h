@@ -99,6 +99,7 @@ size_t out_width(const char *text); /* columns on a terminal: East Asian wide ch
 enum err cmd_init(struct cli *c);
 enum err cmd_join(struct cli *c);
 enum err cmd_run(struct cli *c);
+enum err cmd_passphrase(struct cli *c);
 enum err cmd_import(struct cli *c);
 enum err cmd_export(struct cli *c);
 enum err cmd_dump(struct cli *c);

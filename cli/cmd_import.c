@@ -4,7 +4,7 @@
  */
 #include "cli/cli.h"
 
-#include "node/csv.h"
+#include "node/csv_writer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -164,26 +164,48 @@ static void sort_refused(struct import *im)
     im->refused = sorted;
 }
 
-/* The report names line, field and reason; the rows themselves stay in the person's own file. */
+/* The report names line, field and reason; the rows themselves stay in the person's own file. Beside the file unless
+ * told otherwise; a script that reads the JSON gets a file only when it names one. */
 static enum err write_refused(struct import *im)
 {
+    char beside[4096];
     const char *path = cli_option(im->c, "refused");
-    if (path == NULL || json_array_size(im->refused) == 0) {
+    if (json_array_size(im->refused) == 0 || (path == NULL && im->c->is_json)) {
         return ERR_OK;
+    }
+    if (path == NULL) {
+        (void)snprintf(beside, sizeof(beside), "%s.refused.csv", im->c->words[0]);
+        path = beside;
     }
     FILE *f = fopen(path, "wbe");
     if (f == NULL) {
-        return why_setf(&im->c->why, ERR_IO, "不能写 %s", "cannot write %s", path);
+        return why_setf(&im->c->why, ERR_IO, "行已导入，但不能写被拒行的清单 %s",
+            "rows are imported, but the list of refused rows cannot be written: %s", path);
     }
-    (void)fputs("\xEF\xBB\xBF行,字段,原因,reason\r\n", f);
+    struct csv_writer w;
+    csv_writer_init(&w, f);
+    static const char *const heads[] = { "行 line", "字段 field", "原因", "reason" };
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        csv_writer_text(&w, heads[i]);
+    }
+    csv_writer_row(&w);
     for (size_t i = 0; i < json_array_size(im->refused); i++) {
         const json_t *o = json_array_get(im->refused, i);
         const char *field = json_string_value(json_object_get(o, "field"));
-        (void)fprintf(f, "%lld,%s,\"%s\",\"%s\"\r\n", (long long)json_integer_value(json_object_get(o, "line")),
-            field == NULL ? "" : field, json_string_value(json_object_get(o, "reason")),
-            json_string_value(json_object_get(o, "reason_en")));
+        char line[32];
+        (void)snprintf(line, sizeof(line), "%lld", (long long)json_integer_value(json_object_get(o, "line")));
+        csv_writer_text(&w, line);
+        csv_writer_text(&w, field == NULL ? "" : field);
+        csv_writer_text(&w, json_string_value(json_object_get(o, "reason")));
+        csv_writer_text(&w, json_string_value(json_object_get(o, "reason_en")));
+        csv_writer_row(&w);
     }
-    return fclose(f) == 0 ? ERR_OK : ERR_IO;
+    enum err e = csv_writer_finish(&w);
+    e = fclose(f) == 0 ? e : ERR_IO;
+    if (e == ERR_OK) {
+        (void)fprintf(stderr, "%s: %s\n", cli_text(im->c, "被拒的行列在", "refused rows are listed in"), path);
+    }
+    return e;
 }
 
 static enum err open_file(struct import *im)

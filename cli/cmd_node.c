@@ -192,3 +192,39 @@ enum err cmd_run(struct cli *c)
     }
     return e;
 }
+
+/* A new disk passphrase, proven by the old one or by the recovery key. The store must not be in use. */
+enum err cmd_passphrase(struct cli *c)
+{
+    struct secret old = { .len = 0 };
+    struct secret fresh = { .len = 0 };
+    struct vault *v = NULL;
+    const char *recovery = cli_option(c, "recovery-file");
+    if (c->word_count != 0) {
+        return why_setf(&c->why, ERR_USAGE, "用法：jipan %s", "usage: jipan %s", c->verb->words);
+    }
+    if (!app_exists(c->home)) {
+        return why_setf(&c->why, ERR_NOT_FOUND, "%s 里还没有节点", "there is no node in %s", c->home);
+    }
+    enum err e = recovery != NULL
+                     ? secret_read(c, recovery, "恢复密钥", "recovery key", false, &old)
+                     : secret_read(c, c->passphrase_file, "现在的磁盘口令", "present disk passphrase", false, &old);
+    if (e == ERR_OK) {
+        e = secret_read(c, cli_option(c, "new-passphrase-file"), "新的磁盘口令", "new disk passphrase", true, &fresh);
+    }
+    if (e == ERR_OK && recovery != NULL) {
+        e = vault_open_recovery(c->home, bytes_of(old.text, old.len), &v, &c->why);
+    } else if (e == ERR_OK) {
+        e = vault_open(c->home, bytes_of(old.text, old.len), &v, &c->why);
+    }
+    if (e == ERR_OK) {
+        e = vault_set_passphrase(v, bytes_of(fresh.text, fresh.len), &c->why);
+    }
+    if (e == ERR_OK) {
+        cli_say(c, "磁盘口令已更换；恢复密钥不变", "the disk passphrase is changed; the recovery key stays the same");
+    }
+    vault_close(v);
+    secret_wipe(&old);
+    secret_wipe(&fresh);
+    return e;
+}

@@ -224,6 +224,12 @@ static const struct cli_option init_options[] = {
 static const struct cli_option listen_options[] = {
     { "listen", true, NULL, "监听地址 主机:端口", "listen on host:port" }, OPTIONS_END
 };
+static const struct cli_option passphrase_options[] = {
+    { "recovery-file", true, NULL, "恢复密钥所在文件（忘了口令时）",
+        "file with the recovery key (when the passphrase is lost)" },
+    { "new-passphrase-file", true, NULL, "新口令所在文件", "file with the new passphrase" },
+    OPTIONS_END,
+};
 static const struct cli_option purpose_options[] = { PURPOSE_OPTION, OPTIONS_END };
 static const struct cli_option get_options[] = {
     PURPOSE_OPTION,
@@ -352,6 +358,9 @@ const struct cli_verb cli_verbs[] = {
     { "sync", "sync", "sync --once", "马上对账", "reconcile now", build_plain, sync_options },
     { "policy show", "policy-show", "policy show --role SC --purpose P1", "一个岗位能看什么", "what a role may see",
         build_plain, policy_options },
+    { "passphrase", NULL, "passphrase [--recovery-file 文件] [--new-passphrase-file 文件]",
+        "更换磁盘口令，或用恢复密钥重设", "change the disk passphrase, or set it anew with the recovery key",
+        cmd_passphrase, passphrase_options },
     { "verify", "verify", "verify [--deep] [--rebuild]", "检查库", "check the store", build_plain, verify_options },
     { "statehash", "statehash", "statehash", "本节点全部内容的摘要", "digest of everything held here", build_plain,
         NULL },

@@ -78,9 +78,28 @@ if [ "$(at s1 boss statehash)" = "$before" ]; then ok; else
 fi
 
 # A read-only directory.
-mkdir "$D/ro"; chmod 500 "$D/ro"
-if [ "$(id -u)" != 0 ]; then rc 4 at ro/x boss init --group 甲 --station S1 --admin boss; fi
+mkdir "$D/ro"
+if [ "$(id -u)" = 0 ]; then
+    if mount -t tmpfs -o ro,size=1m none "$D/ro" 2>/dev/null; then
+        rc 4 at ro/x boss init --group 甲 --station S1 --admin boss
+        umount "$D/ro"
+    else
+        echo 'not checked: no permission to mount a read-only directory' >&2
+    fi
+else
+    chmod 500 "$D/ro"
+    rc 4 at ro/x boss init --group 甲 --station S1 --admin boss
+fi
 rc 3 at nowhere/deep/er boss init --group 甲 --station S1 --admin boss
+
+# The passphrase can be changed, and set anew with the recovery key.
+rec=$(at s3 boss init --group 丙 --station S1 --admin boss --json 2>/dev/null | jq -r .recovery_key)
+secret rec "$rec"; secret disk2 'another passphrase, 2'
+JIPAN_HOME=$D/s3 "$J" passphrase --recovery-file "$D/rec" --new-passphrase-file "$D/disk2" > "$D/out" 2> "$D/err"; is 'recovery key' $? 0
+rc 7 at s3 boss status
+JIPAN_HOME=$D/s3 JIPAN_PASSPHRASE_FILE=$D/disk2 "$J" passphrase --new-passphrase-file "$D/disk" > "$D/out" 2> "$D/err"; is 'old passphrase' $? 0
+rc 0 at s3 boss status
+JIPAN_HOME=$D/s3 "$J" passphrase --recovery-file "$D/wrong" --new-passphrase-file "$D/disk2" > "$D/out" 2> "$D/err"; is 'wrong recovery key' $? 7
 
 # Import: bad files.
 rc 3 at s1 zhao import "$D/none.csv" --entity customer
