@@ -1,0 +1,284 @@
+/*
+ * One node: bulk import, durable single edits, reading a card, finding by exact mobile; plain SQLite doing the same in
+ * turns, so that both see the same machine.
+ *
+ * Usage: bench_node DIR [CUSTOMERS [RUNS]]     DIR must exist, be empty and lie on the disk to be measured
+ */
+#include "node/request.h"
+#include "tests/lib/bench_kit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SINGLES = 2000, SINGLE_RUNS = 5, IDS_MAX = 1000, PATH_BYTES = 4200 };
+
+struct bench {
+    const char *dir;
+    size_t customers;
+    struct app *app;
+    sqlite3 *plain;
+    char home[PATH_BYTES];
+    char plain_path[PATH_BYTES];
+    char ids[IDS_MAX][40];
+    size_t id_count;
+};
+
+static void open_both(struct bench *b, size_t run)
+{
+    (void)snprintf(b->home, sizeof(b->home), "%s/node%zu", b->dir, run);
+    (void)snprintf(b->plain_path, sizeof(b->plain_path), "%s/plain%zu.db", b->dir, run);
+    b->app = bench_node(b->home);
+    b->plain = bench_plain_open(b->plain_path, false);
+}
+
+static void close_both(struct bench *b)
+{
+    app_close(b->app);
+    (void)sqlite3_close(b->plain);
+}
+
+static double disk_of_plain(const struct bench *b)
+{
+    sqlite3_stmt *stmt = NULL;
+    double bytes = 0;
+    bench_need(sqlite3_prepare_v2(b->plain, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+                   -1, &stmt, NULL) == SQLITE_OK &&
+                   sqlite3_step(stmt) == SQLITE_ROW,
+        "no page count");
+    bytes = (double)sqlite3_column_int64(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+    return bytes;
+}
+
+/* Both sides insert batch by batch in turns. */
+static void measure_import(struct bench *b, size_t runs)
+{
+    struct bench_series *rate = calloc(4, sizeof(*rate));
+    struct bench_series *plain_rate = rate + 1;
+    struct bench_series *times = rate + 2;
+    struct bench_series *cpu_us = rate + 3;
+    bench_need(rate != NULL, "out of memory");
+    for (size_t run = 0; run < runs; run++) {
+        double ours = 0;
+        double theirs = 0;
+        double cpu = 0;
+        open_both(b, run);
+        for (size_t at = 0; at < b->customers; at += BENCH_BATCH) {
+            size_t n = b->customers - at < BENCH_BATCH ? b->customers - at : BENCH_BATCH;
+            theirs += bench_plain_insert(b->plain, at, n);
+            ours += bench_import(b->app, at, n, &cpu);
+        }
+        bench_add(rate, (double)b->customers / ours);
+        bench_add(plain_rate, (double)b->customers / theirs);
+        bench_add(times, ours / theirs);
+        bench_add(cpu_us, cpu * 1e6 / (double)b->customers);
+        if (run + 1 < runs) {
+            close_both(b);
+        }
+    }
+    bench_print("import: plain SQLite", "customers/s", plain_rate, 1, "24 columns, 1,000 a transaction");
+    bench_print(
+        "import", "customers/s", rate, 1 / bench_quantile(times, 0.5), "request with JSON rows to durable commit");
+    bench_print("import: time as a multiple of plain", "x", times, 0, "");
+    bench_print("import: CPU", "us/customer", cpu_us, 0, "");
+    free(rate);
+    double rows = (double)b->customers;
+    bench_print_one("disk: plain SQLite", "B/customer", disk_of_plain(b) / rows, 1, "");
+}
+
+/* Ids of customers, through the same door as everybody. */
+static void fetch_ids(struct bench *b)
+{
+    json_t *args = json_object();
+    (void)json_object_set_new(args, "entity", json_string("customer"));
+    (void)json_object_set_new(args, "limit", json_integer(IDS_MAX));
+    (void)json_object_set_new(args, "purpose", json_string("P1"));
+    json_t *found = bench_run(b->app, bench_request("find", args));
+    for (size_t i = 0; i < json_array_size(found) && i < IDS_MAX; i++) {
+        (void)snprintf(
+            b->ids[i], sizeof(b->ids[i]), "%s", json_string_value(json_object_get(json_array_get(found, i), "id")));
+        b->id_count++;
+    }
+    json_decref(found);
+    bench_need(b->id_count > 0, "no customer is found");
+}
+
+static const char *some_id(const struct bench *b, size_t i)
+{
+    return b->ids[i * 7919 % b->id_count];
+}
+
+static json_t *set_request(const struct bench *b, size_t i)
+{
+    json_t *args = json_object();
+    json_t *fields = json_object();
+    char text[32];
+    (void)snprintf(text, sizeof(text), "职业%zu", i);
+    (void)json_object_set_new(fields, "occupation", json_string(text));
+    (void)json_object_set_new(args, "id", json_string(some_id(b, i)));
+    (void)json_object_set_new(args, "fields", fields);
+    return bench_request("set", args);
+}
+
+static void one_set(struct bench *b, size_t i)
+{
+    json_decref(bench_run(b->app, set_request(b, i)));
+}
+
+/* One cell straight through the core: no JSON, no rights of the viewer, no audit entry. */
+static void one_write(struct bench *b, size_t i)
+{
+    const struct entity_desc *d = catalogue_entity(ENTITY_CUSTOMER);
+    char text[32];
+    struct record_id id = { 0 };
+    struct why why = { .zh = { 0 } };
+    struct dot dot = { 0 };
+    (void)snprintf(text, sizeof(text), "行业%zu", i);
+    const char *slash = strchr(some_id(b, i), '/');
+    bench_need(slash != NULL && record_id_parse(bytes_str(slash + 1), &id) == ERR_OK, "an id cannot be read");
+    struct write_field field = { .field = catalogue_field_by_name(d, BYTES_LIT("industry")),
+        .value = value_text(bytes_str(text)) };
+    struct write_record record = { .desc = d, .id = id, .fields = &field, .field_count = 1 };
+    struct write_group group = {
+        .kind = DOSSIER_CUSTOMER, .station = 1, .id = record_dossier(id), .records = &record, .record_count = 1
+    };
+    struct write_request wr = { .author = 2, .purpose = PURPOSE_P1, .groups = &group, .group_count = 1 };
+    bench_need(app_begin(b->app) == ERR_OK, "cannot begin");
+    enum err e = core_write(&b->app->core, &b->app->arena, app_now(), &wr, &dot, &why);
+    bench_need(app_end(b->app, e) == ERR_OK && dot.seq != 0, "cannot write");
+    arena_reset(&b->app->arena);
+}
+
+static void one_plain_update(struct bench *b, size_t i)
+{
+    static sqlite3_stmt *stmt;
+    char text[32];
+    (void)snprintf(text, sizeof(text), "职业%zu", i);
+    bench_need(stmt != NULL || sqlite3_prepare_v2(b->plain, "UPDATE customer SET occupation = ?2 WHERE id = ?1", -1,
+                                   &stmt, NULL) == SQLITE_OK,
+        "cannot prepare");
+    (void)sqlite3_bind_int64(stmt, 1, (sqlite3_int64)(i * 7919 % b->id_count + 1));
+    (void)sqlite3_bind_text(stmt, 2, text, -1, SQLITE_STATIC);
+    bench_need(sqlite3_step(stmt) == SQLITE_DONE, "plain update failed");
+    (void)sqlite3_reset(stmt);
+    if (i + 1 == (size_t)SINGLES * SINGLE_RUNS) {
+        (void)sqlite3_finalize(stmt);
+    }
+}
+
+static void one_get(struct bench *b, size_t i)
+{
+    json_t *args = json_object();
+    (void)json_object_set_new(args, "id", json_string(some_id(b, i)));
+    (void)json_object_set_new(args, "purpose", json_string("P1"));
+    json_decref(bench_run(b->app, bench_request("get", args)));
+}
+
+static json_t *find_contacts(struct bench *b, const char *field, const char *value)
+{
+    json_t *args = json_object();
+    json_t *where = json_object();
+    (void)json_object_set_new(where, field, json_string(value));
+    (void)json_object_set_new(args, "entity", json_string("contact_point"));
+    (void)json_object_set_new(args, "purpose", json_string("P1"));
+    (void)json_object_set_new(args, "where", where);
+    return bench_run(b->app, bench_request("find", args));
+}
+
+/* The customer and its contact points: two requests, two audit entries. */
+static void one_card(struct bench *b, size_t i)
+{
+    one_get(b, i);
+    json_t *found = find_contacts(b, "customer", some_id(b, i));
+    bench_need(json_array_size(found) > 0, "a customer without contact points");
+    json_decref(found);
+}
+
+static void one_mobile(struct bench *b, size_t i)
+{
+    struct sample_customer customer;
+    bench_sample(i * 7919 % b->customers, &customer);
+    json_t *found = find_contacts(b, "value_norm", customer.mobile);
+    bench_need(json_array_size(found) > 0, "a mobile is not found");
+    json_decref(found);
+}
+
+static void one_plain_mobile(struct bench *b, size_t i)
+{
+    struct sample_customer customer;
+    sqlite3_stmt *stmt = NULL;
+    bench_sample(i * 7919 % b->customers, &customer);
+    bench_need(sqlite3_prepare_v2(b->plain, "SELECT * FROM customer WHERE mobile = ?1", -1, &stmt, NULL) == SQLITE_OK,
+        "cannot prepare");
+    (void)sqlite3_bind_text(stmt, 1, customer.mobile, -1, SQLITE_STATIC);
+    bench_need(sqlite3_step(stmt) == SQLITE_ROW, "plain: a mobile is not found");
+    (void)sqlite3_finalize(stmt);
+}
+
+typedef void (*once_fn)(struct bench *b, size_t i);
+
+static double time_of(struct bench *b, once_fn fn, size_t run)
+{
+    double start = bench_seconds();
+    for (size_t i = 0; i < SINGLES; i++) {
+        fn(b, run * SINGLES + i);
+    }
+    return (bench_seconds() - start) / SINGLES;
+}
+
+/* Rates of both in turns. plain NULL: nothing to compare with. */
+static void measure_singles(
+    struct bench *b, const char *name, once_fn fn, const char *plain_name, once_fn plain, const char *remark)
+{
+    struct bench_series *rate = calloc(3, sizeof(*rate));
+    bench_need(rate != NULL, "out of memory");
+    for (size_t run = 0; run < SINGLE_RUNS; run++) {
+        double theirs = plain == NULL ? 0 : time_of(b, plain, run);
+        double ours = time_of(b, fn, run);
+        bench_add(&rate[0], 1 / ours);
+        if (plain != NULL) {
+            bench_add(&rate[1], 1 / theirs);
+            bench_add(&rate[2], theirs / ours);
+        }
+    }
+    if (plain != NULL) {
+        bench_print(plain_name, "/s", &rate[1], 1, "");
+    }
+    bench_print(name, "/s", &rate[0], plain == NULL ? 0 : bench_quantile(&rate[2], 0.5), remark);
+    free(rate);
+}
+
+static void measure_disk(struct bench *b)
+{
+    close_both(b);
+    bench_print_one("disk", "B/customer", bench_disk_bytes(b->home) / (double)b->customers, 0,
+        "after import, edits and reads; closed");
+}
+
+int main(int argc, char **argv)
+{
+    struct bench *b = calloc(1, sizeof(*b));
+    size_t runs = argc > 3 ? strtoul(argv[3], NULL, 10) : 3;
+    bench_need(b != NULL && argc > 1, "usage: bench_node DIR [CUSTOMERS [RUNS]]");
+    b->dir = argv[1];
+    b->customers = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
+    bench_need(b->customers >= BENCH_BATCH && runs > 0, "at least 1,000 customers and one run");
+    measure_import(b, runs);
+    if (argc <= 4) {
+        fetch_ids(b);
+        measure_singles(b, "edit: set request", one_set, "edit: plain SQLite", one_plain_update,
+            "durable; rights, validation, signature, audit entry");
+        measure_singles(b, "edit: core only", one_write, "edit: plain SQLite again", one_plain_update, "durable");
+        measure_singles(b, "get a customer", one_get, NULL, NULL, "with its durable audit entry");
+        measure_singles(
+            b, "read a card", one_card, NULL, NULL, "customer and contact points; two durable audit entries");
+        bench_need(sqlite3_exec(b->plain, "CREATE INDEX by_mobile ON customer (mobile)", NULL, NULL, NULL) == SQLITE_OK,
+            "no index");
+        measure_singles(b, "find by mobile", one_mobile, "find by mobile: plain SQLite", one_plain_mobile,
+            "with its durable audit entry; plain: not durable, no audit");
+    }
+    measure_disk(b);
+    free(b);
+    return 0;
+}
