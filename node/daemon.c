@@ -305,21 +305,52 @@ static void on_dial_failed(void *ctx, uint64_t tag, enum err why)
 /* --- dialling and waiting
  * ---------------------------------------------------------------------------------------------------- */
 
+static const struct app_peer *peer_at(const struct app_peer *peers, size_t count, const char *address)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(peers[i].address, address) == 0) {
+            return &peers[i];
+        }
+    }
+    return NULL;
+}
+
+static bool has_link(const struct daemon *d, const char *address)
+{
+    for (size_t i = 0; i < d->link_count; i++) {
+        if (strcmp(d->links[i].peer.address, address) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Makes the links those that are configured: new ones are dialled soon, removed ones and changed keys are hung up. */
 static enum err load_links(struct daemon *d)
 {
     struct app_peer peers[PEERS_MAX];
     size_t count = 0;
     enum err e = app_peers(d->app, peers, PEERS_MAX, &count);
-    for (size_t i = 0; e == ERR_OK && i < count; i++) {
-        bool known = false;
-        for (size_t k = 0; k < d->link_count; k++) {
-            known = known || strcmp(d->links[k].peer.address, peers[i].address) == 0;
+    if (e != ERR_OK) {
+        return e;
+    }
+    for (size_t i = 0; i < d->link_count;) {
+        const struct app_peer *p = peer_at(peers, count, d->links[i].peer.address);
+        if (p != NULL && memcmp(p->tls_key, d->links[i].peer.tls_key, sizeof(p->tls_key)) == 0) {
+            i++;
+            continue;
         }
-        if (!known && d->link_count < PEERS_MAX) {
+        if (d->links[i].state == LINK_OPEN) {
+            d->transport->ops->close(d->transport, d->links[i].conn);
+        }
+        d->links[i] = d->links[--d->link_count];
+    }
+    for (size_t i = 0; i < count && d->link_count < PEERS_MAX; i++) {
+        if (!has_link(d, peers[i].address)) {
             d->links[d->link_count++] = (struct link){ .peer = peers[i] };
         }
     }
-    return e;
+    return ERR_OK;
 }
 
 static bool is_live(const struct daemon *d, const uint8_t tls_key[32])
@@ -453,6 +484,11 @@ static void after_turn(struct daemon *d)
         struct sync_event ev = { .kind = SYNC_EV_LOCAL };
         d->has_changes = false;
         step(d, &ev);
+        /* A link may have been added or removed. */
+        enum err e = load_links(d);
+        if (e != ERR_OK) {
+            daemon_log("links not read", d->app->core.self.number, e);
+        }
     }
     drive_waiters(d);
 }
@@ -460,9 +496,7 @@ static void after_turn(struct daemon *d)
 static void on_tick(void *ctx)
 {
     struct daemon *d = ctx;
-    if (load_links(d) == ERR_OK) {
-        dial_due(d, false);
-    }
+    dial_due(d, false);
     (void)loop_timer_after(d->loop, TICK_MS, on_tick, d);
 }
 
