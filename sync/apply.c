@@ -10,7 +10,7 @@
 #include "schema/catalogue/codes.h"
 #include "schema/catalogue/fields.h"
 
-enum { GROUP_ROWS_MAX = 4096, ROWS_FIRST = 4 };
+enum { GROUP_ROWS_MAX = 4096, ROWS_FIRST = 8, CELLS_FIRST = 32 };
 
 /* One row being built from the parts of a group. */
 struct building {
@@ -20,6 +20,13 @@ struct building {
     bool is_new; /* not in the store */
     bool is_changed;
     uint64_t recompute; /* bit n: field n must be decided from the log */
+};
+
+/* A cell that was judged and waits until all of its part are. */
+struct judged {
+    struct cell_place at;
+    struct part_cell cell;
+    size_t row;
 };
 
 struct applying {
@@ -36,6 +43,10 @@ struct applying {
     struct building *last; /* the row of the cell before */
     uint32_t creator; /* author of the first part that was applied */
     bool owner_may_change;
+    struct new_ids ids;
+    struct judged *cells; /* of the part at hand */
+    size_t cell_count;
+    size_t cell_capacity;
     const struct member_user *author; /* of the part at hand */
     uint32_t scope;
 };
@@ -137,34 +148,42 @@ static enum err set_value(struct applying *ap, struct building *b, const struct 
     return ERR_OK;
 }
 
-struct applying_part {
-    struct applying *ap;
-    const struct part_head *head;
-};
-
-static enum err apply_cell(void *ctx, const struct cell_place *at, const struct part_cell *cell)
+static enum err apply_cell(struct applying *ap, const struct part_head *head, const struct judged *j)
 {
-    const struct applying_part *p = ctx;
-    struct applying *ap = p->ap;
-    const struct field *f = at->field;
-    enum err e = building_get(ap, at->desc, at->id);
-    if (e != ERR_OK) {
-        return e;
-    }
-    struct building *b = ap->last;
+    const struct field *f = j->at.field;
+    const struct part_cell *cell = &j->cell;
+    struct building *b = &ap->rows[j->row];
     struct dot current = b->versions.at[cell->number];
-    ap->owner_may_change = ap->owner_may_change || at->desc->entity == ENTITY_CUSTOMER_ASSIGNMENT;
+    ap->owner_may_change = ap->owner_may_change || j->at.desc->entity == ENTITY_CUSTOMER_ASSIGNMENT;
     if (current.node != 0 && dot_equal(current, ap->v->header.dot)) {
         return ERR_OK;
     }
     bool is_contested = (b->versions.contested >> cell->number & 1) != 0;
     bool is_union = f != NULL && f->merge == MERGE_SET;
     bool is_replaceable = f == NULL || merge_is_replaceable(f->merge);
-    bool replaces = is_replaceable && merge_replaces(&p->head->context, current);
+    bool replaces = is_replaceable && merge_replaces(&head->context, current);
     if (!is_contested && (current.node == 0 || is_union || replaces)) {
         return set_value(ap, b, f, cell);
     }
     must_recompute(b, cell->number);
+    return ERR_OK;
+}
+
+static enum err cells_room(struct applying *ap)
+{
+    if (ap->cell_count < ap->cell_capacity) {
+        return ERR_OK;
+    }
+    size_t capacity = ap->cell_capacity == 0 ? CELLS_FIRST : ap->cell_capacity * 2;
+    struct judged *grown = arena_array(ap->a, capacity, sizeof(*grown));
+    if (grown == NULL) {
+        return ERR_NOMEM;
+    }
+    if (ap->cell_count > 0) {
+        memcpy(grown, ap->cells, ap->cell_count * sizeof(*grown));
+    }
+    ap->cells = grown;
+    ap->cell_capacity = capacity;
     return ERR_OK;
 }
 
@@ -175,13 +194,18 @@ static enum err judge_cell(void *ctx, const struct cell_place *at, const struct 
     if (!core_may_write(ap->c, ap->author, ap->scope, at->desc, at->field, at->action)) {
         return ERR_DENIED;
     }
-    if (at->field != NULL) {
-        enum err e = field_accepts(at->field, ap->a, cell->value);
-        if (e != ERR_OK) {
-            return e == ERR_NOMEM ? e : ERR_DENIED;
-        }
+    enum err e = at->field == NULL ? ERR_OK : field_accepts(at->field, ap->a, cell->value);
+    if (e != ERR_OK) {
+        return e == ERR_NOMEM ? e : ERR_DENIED;
     }
-    return building_get(ap, at->desc, at->id);
+    e = building_get(ap, at->desc, at->id);
+    if (e == ERR_OK) {
+        e = cells_room(ap);
+    }
+    if (e == ERR_OK) {
+        ap->cells[ap->cell_count++] = (struct judged){ .at = *at, .cell = *cell, .row = (size_t)(ap->last - ap->rows) };
+    }
+    return e;
 }
 
 static enum err apply_part(struct applying *ap, const struct part_item *item)
@@ -197,14 +221,18 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
         e = core_judge_author(ap->c, &ap->v->header, ap->g, &part.head, &ap->author, &ap->scope);
     }
     if (e == ERR_OK) {
+        part.ids = &ap->ids;
+        ap->cell_count = 0;
         e = core_each_cell(&part, judge_cell, ap);
     }
     if (e != ERR_OK) {
         return e;
     }
-    struct applying_part ctx = { .ap = ap, .head = &part.head };
     ap->creator = ap->creator == 0 ? ap->author->number : ap->creator;
-    return core_each_cell(&part, apply_cell, &ctx);
+    for (size_t i = 0; e == ERR_OK && i < ap->cell_count; i++) {
+        e = apply_cell(ap, &part.head, &ap->cells[i]);
+    }
+    return e;
 }
 
 static enum err apply_parts(struct applying *ap)

@@ -8,10 +8,18 @@
 
 /* --- part.c: opened parts ------------------------------------------------------------------------------------ */
 
+/* Ids of the records a group creates, worked out once: a record has cells in several parts. */
+enum { NEW_IDS_KEPT = 32 };
+struct new_ids {
+    uint32_t known; /* bit n: at[n] is set */
+    struct record_id at[NEW_IDS_KEPT];
+};
+
 struct open_part {
     const struct commit_view *v;
     const struct group_item *g;
     struct dossier_id dossier;
+    struct new_ids *ids; /* of the group; NULL: nobody keeps them */
     uint32_t index; /* inside the group */
     enum class_ class_;
     struct part_head head;

@@ -54,7 +54,16 @@ struct dossier_id core_group_dossier(const struct commit_view *v, const struct g
 
 static struct record_id resolve(const struct open_part *p, const struct record_ref *ref)
 {
-    return core_resolve_ref(p->v, p->g->index, p->dossier, ref);
+    bool is_kept = p->ids != NULL && ref->kind == REF_NEW && ref->ordinal < NEW_IDS_KEPT;
+    if (is_kept && (p->ids->known >> ref->ordinal & 1) != 0) {
+        return p->ids->at[ref->ordinal];
+    }
+    struct record_id id = core_resolve_ref(p->v, p->g->index, p->dossier, ref);
+    if (is_kept) {
+        p->ids->known |= 1U << ref->ordinal;
+        p->ids->at[ref->ordinal] = id;
+    }
+    return id;
 }
 
 /* False: not for this build, or not in the part of its class. The deletion mark is a business matter. */
