@@ -184,7 +184,11 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     }
     e = append(c, &v, hash);
     c->hlc = hlc_observe(c->hlc, v.header.hlc, now);
-    return e == ERR_OK ? core_apply_again(c, a, &v, secrets) : e;
+    if (e == ERR_OK) {
+        e = core_apply_again(c, a, &v, secrets);
+    }
+    /* Refusals are settled by now. What is left must take the transaction back, never just the session. */
+    return core_is_refusal(e) ? ERR_NOMEM : e;
 }
 
 enum err core_take_own(struct core *c, const struct commit_view *v, const uint8_t hash[COMMIT_HASH_BYTES],

@@ -1,6 +1,6 @@
 /*
- * Owns: what goes out to a peer. Invariants: a part leaves only if the peer's node is entitled to it now; a commit of
- * somebody else is forwarded only when it is held whole, so a partial holder can never make another node believe it has
+ * Owns: what goes out to a peer. Invariants: a part leaves only if the peer's node is entitled to it now; a commit is
+ * sent only when it is held whole, so a partial holder can never make another node believe it has
  * everything; at most SESSION_WINDOW_MESSAGES Commits messages are unacknowledged; every release is in the audit log
  * before it leaves.
  */
@@ -15,7 +15,6 @@ struct gathering {
     struct session *ses;
     const struct member_node *peer;
     bool takes_all; /* the peer's scope is the whole group */
-    bool is_ours; /* the origin is this node */
     struct wire_item *items;
     size_t count;
     size_t bytes;
@@ -74,6 +73,17 @@ static bool is_whole(const struct commit_view *v)
     return true;
 }
 
+static uint64_t present_groups(const struct commit_view *v)
+{
+    struct body_cursor cursor = commit_groups(v);
+    struct group_item g;
+    uint64_t n = 0;
+    while (commit_next_group(&cursor, &g) == ERR_OK) {
+        n += g.is_withheld ? 0 : 1;
+    }
+    return n;
+}
+
 static enum err add_commit(struct gathering *ga, const struct commit_view *v)
 {
     struct buf secrets;
@@ -91,7 +101,7 @@ static enum err add_commit(struct gathering *ga, const struct commit_view *v)
     if (e == ERR_OK) {
         ga->count++;
         ga->bytes += item->commit.len + item->secrets.len + 16;
-        ga->dossiers += v->header.group_count;
+        ga->dossiers += present_groups(v);
         ga->ses->sent_commits++;
     }
     return e;
@@ -128,6 +138,16 @@ static enum err add_reduced(struct gathering *ga, const struct commit_view *v)
     return e;
 }
 
+/* What lies beyond the cut of a revoked node counts nowhere, so it is not spread. */
+static enum err add_any(struct gathering *ga, const struct commit_view *v)
+{
+    if (!members_accepts_dot(ga->s->core->members, v->header.dot)) {
+        add_withheld(ga, v->header.dot);
+        return ERR_OK;
+    }
+    return ga->takes_all || v->header.dot.node == ga->peer->number ? add_commit(ga, v) : add_reduced(ga, v);
+}
+
 /* ERR_BUSY ends the scan: the batch is full, or the rest of this origin is not ours to give. */
 static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
 {
@@ -142,11 +162,11 @@ static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
         return ERR_DAMAGED;
     }
     ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > SESSION_BATCH_BYTES || ga->count + 1 >= ITEMS_MAX);
-    if (ga->is_full || (dot.seq != ga->expected_seq && !ga->is_ours) || (!ga->is_ours && !is_whole(&v))) {
+    if (ga->is_full || dot.seq != ga->expected_seq || !is_whole(&v)) {
         return ERR_BUSY;
     }
     arena_reset(&ga->s->work);
-    e = ga->takes_all || dot.node == ga->peer->number ? add_commit(ga, &v) : add_reduced(ga, &v);
+    e = add_any(ga, &v);
     if (e == ERR_OK) {
         ga->last = dot;
         ga->expected_seq = dot.seq + 1;
@@ -174,7 +194,6 @@ static enum err gather_origin(struct gathering *ga, const struct head *h)
         return ERR_OK;
     }
     ga->expected_seq = known + 1;
-    ga->is_ours = h->node == c->self.number;
     ga->last = (struct dot){ 0 };
     dot_key((struct dot){ .node = h->node, .epoch = h->epoch, .seq = known + 1 }, from);
     dot_key((struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto + 1 }, to);
@@ -201,7 +220,7 @@ static enum err send_batch(struct sync *s, struct session *ses, struct now now, 
 {
     struct gathering ga = { .s = s, .ses = ses, .peer = members_node(s->core->members, ses->node) };
     check(ga.peer != NULL);
-    ga.takes_all = ga.peer->holds_group && ga.peer->kind != NODE_LAPTOP;
+    ga.takes_all = ga.peer->holds_group && ga.peer->kind != NODE_LAPTOP && ga.peer->kind != NODE_RELAY;
     ga.items = arena_array(&s->step, ITEMS_MAX, sizeof(*ga.items));
     enum err e = ga.items == NULL ? ERR_NOMEM : ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < s->core->heads.count && !ga.is_full; i++) {
@@ -305,7 +324,9 @@ enum err outbound_pump(struct sync *s, struct session *ses, struct now now)
     if (e == ERR_OK) {
         e = send_members(s, ses);
     }
-    while (e == ERR_OK && sent && ses->in_flight < SESSION_WINDOW_MESSAGES) {
+    /* What does not fit into this step goes out with the next one: somebody's ack is then under way. */
+    while (
+        e == ERR_OK && sent && ses->in_flight < SESSION_WINDOW_MESSAGES && s->step.used_bytes < SYNC_STEP_BYTES / 2) {
         e = send_batch(s, ses, now, &sent);
     }
     ses->is_caught_up = !sent && ses->in_flight == 0;

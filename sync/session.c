@@ -235,10 +235,29 @@ static enum err drop_twin(struct sync *s, struct session *ses, bool *dropped_sel
     return ERR_OK;
 }
 
+/* Whether the head says less than, or something else than, the one kept: then the kept one is the evidence. */
+static enum err is_older_witness(struct sync *s, struct bytes key, const struct audit_head *head, bool *out)
+{
+    struct bytes bytes = { 0 };
+    struct audit_head kept;
+    *out = false;
+    enum err e = s->core->store->ops->get(s->core->store, SPACE_PEER, key, &s->step, &bytes);
+    if (e != ERR_OK) {
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    struct reader r = reader_of(bytes);
+    if (audit_head_take(&r, &kept) != ERR_OK) {
+        return ERR_DAMAGED;
+    }
+    *out = head->count <= kept.count;
+    return ERR_OK;
+}
+
 static enum err keep_witness(struct sync *s, const struct member_node *node, struct bytes head_bytes)
 {
     struct reader r = reader_of(head_bytes);
     struct audit_head head;
+    bool is_older = false;
     uint8_t key[9] = { 'w' };
     if (audit_head_take(&r, &head) != ERR_OK || head.node != node->number ||
         audit_check_head(members_group_id(s->core->members), &head, node->sign_key) != ERR_OK) {
@@ -248,7 +267,8 @@ static enum err keep_witness(struct sync *s, const struct member_node *node, str
         key[1 + i] = (uint8_t)(head.node >> (8 * (3 - i)));
         key[5 + i] = (uint8_t)(head.epoch >> (8 * (3 - i)));
     }
-    return sync_write(s, SPACE_PEER, BYTES_OF(key), head_bytes);
+    enum err e = is_older_witness(s, BYTES_OF(key), &head, &is_older);
+    return e == ERR_OK && !is_older ? sync_write(s, SPACE_PEER, BYTES_OF(key), head_bytes) : e;
 }
 
 static enum err check_hello(struct sync *s, const struct session *ses, const struct wire_hello *h)
@@ -270,17 +290,28 @@ static enum err check_hello(struct sync *s, const struct session *ses, const str
     return ERR_OK;
 }
 
-/* A peer that knows commits of ours that we do not: our past was rolled back. A new epoch keeps the old dots unique;
- * the commits themselves come back like anybody's. */
+/* A peer that knows commits of ours that we do not: our past was rolled back. A new epoch, above any that anybody has
+ * seen of us, keeps the old dots unique; the commits themselves come back like anybody's. */
 static enum err check_own_past(struct sync *s, const struct vv *settled)
 {
     struct core *c = s->core;
-    const struct head *own = core_head(c, c->self.number, c->epoch);
-    const struct dot next = { .node = c->self.number, .epoch = c->epoch, .seq = (own == NULL ? 0 : own->upto) + 1 };
-    if (!vv_covers(settled, next)) {
+    uint32_t top = c->epoch;
+    bool is_behind = false;
+    for (size_t i = 0; i < settled->count; i++) {
+        struct dot d = settled->at[i];
+        const struct head *own = core_head(c, d.node, d.epoch);
+        if (d.node == c->self.number && d.epoch >= c->epoch && d.seq > (own == NULL ? 0 : own->upto)) {
+            is_behind = true;
+            top = d.epoch > top ? d.epoch : top;
+        }
+    }
+    if (!is_behind) {
         return ERR_OK;
     }
-    c->epoch++;
+    if (top == UINT32_MAX) {
+        return ERR_PROTOCOL;
+    }
+    c->epoch = top + 1;
     const uint8_t epoch[4] = { (uint8_t)(c->epoch >> 24), (uint8_t)(c->epoch >> 16), (uint8_t)(c->epoch >> 8),
         (uint8_t)c->epoch };
     return sync_write(s, SPACE_META, BYTES_LIT("epoch"), BYTES_OF(epoch));
@@ -337,7 +368,10 @@ static enum err take_item(struct sync *s, struct session *ses, const struct wire
     struct commit_view v;
     enum err e = sync_begin(s);
     arena_reset(&s->work);
-    if (e == ERR_OK && item->commit.len == 0) {
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (item->commit.len == 0) {
         const struct dot upto = { .node = item->node, .epoch = item->epoch, .seq = item->upto };
         if (upto.seq == 0 || members_node(s->core->members, upto.node) == NULL) {
             return ERR_PROTOCOL;
@@ -345,9 +379,7 @@ static enum err take_item(struct sync *s, struct session *ses, const struct wire
         e = core_settle_withheld(s->core, item->node, item->epoch, item->upto);
         return e == ERR_OK ? vv_raise(&ses->known, &ses->arena, upto) : e;
     }
-    if (e == ERR_OK) {
-        e = core_ingest(s->core, &s->work, now, item->commit, item->secrets);
-    }
+    e = core_ingest(s->core, &s->work, now, item->commit, item->secrets);
     e = e == ERR_EXISTS ? ERR_OK : e;
     if (e == ERR_OK) {
         e = commit_parse(item->commit, &v);
@@ -415,6 +447,12 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
     return ERR_PROTOCOL;
 }
 
+/* The peer's fault, or what it asks of us is too much: the session ends, the step does not fail. */
+static bool ends_session(enum err e)
+{
+    return err_class(e) == ERR_CLASS_PEER || e == ERR_GAP || e == ERR_LIMIT || e == ERR_CONFLICT || e == ERR_INVALID;
+}
+
 static enum err on_message(struct sync *s, const struct sync_event *ev)
 {
     struct session *ses = find(s, ev->conn);
@@ -427,8 +465,7 @@ static enum err on_message(struct sync *s, const struct sync_event *ev)
     if (e == ERR_OK) {
         e = on_body(s, ses, &m, ev->now);
     }
-    bool ends_session = err_class(e) == ERR_CLASS_PEER || e == ERR_GAP || e == ERR_LIMIT || e == ERR_CONFLICT;
-    return ends_session ? refuse(s, ses, e) : e;
+    return ends_session(e) ? refuse(s, ses, e) : e;
 }
 
 static enum err ask_all(struct sync *s, uint64_t id)
@@ -505,6 +542,28 @@ enum err sync_write(struct sync *s, enum store_space space, struct bytes key, st
     return e == ERR_OK ? s->core->store->ops->put(s->core->store, space, key, value) : e;
 }
 
+/* Nothing of this step is left, neither stored nor in memory nor to be sent. */
+static enum err take_back(struct sync *s)
+{
+    if (s->in_transaction) {
+        s->core->store->ops->rollback(s->core->store);
+    }
+    s->in_transaction = false;
+    s->action_count = 0;
+    arena_reset(&s->step);
+    arena_reset(&s->work);
+    return core_reload(s->core, &s->work);
+}
+
+/* A message that needs more memory than there is takes only its session down. */
+static enum err refuse_greedy(struct sync *s, conn_id conn)
+{
+    enum err e = take_back(s);
+    struct session *ses = find(s, conn);
+    check(ses != NULL);
+    return e == ERR_OK ? refuse(s, ses, ERR_NOMEM) : e;
+}
+
 enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_actions *out)
 {
     struct core *c = s->core;
@@ -514,6 +573,9 @@ enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_acti
     s->in_transaction = false;
     arena_reset(&s->step);
     enum err e = handle(s, ev);
+    if (e == ERR_NOMEM && ev->kind == SYNC_EV_MESSAGE) {
+        e = refuse_greedy(s, ev->conn);
+    }
     if (e == ERR_OK) {
         e = drop_revoked(s);
     }
@@ -525,12 +587,7 @@ enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_acti
         s->in_transaction = e != ERR_OK;
     }
     if (e != ERR_OK) {
-        if (s->in_transaction) {
-            c->store->ops->rollback(c->store);
-        }
-        arena_reset(&s->work);
-        enum err again = core_reload(c, &s->work);
-        s->action_count = 0;
+        enum err again = take_back(s);
         e = again != ERR_OK ? again : e;
     }
     s->is_stepping = false;

@@ -77,8 +77,9 @@ MUST_USE enum err sync_new(struct core *core, struct sync **out);
 void sync_free(struct sync *s);
 
 /**
- * sync_step: one event. *out is borrowed until the next step. A store error is returned and the step left nothing; peer
- * faults end that session and are not errors of the step.
+ * sync_step: one event. *out is borrowed until the next step. A store error is returned and the step left nothing in
+ * the store, but sessions may believe they sent what was never handed out: the caller must not go on with them. Peer
+ * faults, also a message that needs too much memory, end that session and are not errors of the step.
  */
 MUST_USE enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_actions *out);
 
