@@ -14,6 +14,7 @@ enum { ROWS_PER_COMMIT = 100, IMPORT_KEY_BYTES = 10 };
 struct importing {
     struct request *rq;
     struct import_map map;
+    struct arena work; /* rows until their commit: small enough to stay in the processor's cache */
     bool is_dry_run;
     const struct member_station *station;
     struct write_group *groups;
@@ -63,7 +64,7 @@ static bool is_known(struct importing *im, const uint8_t key[IMPORT_KEY_BYTES])
             return true;
         }
     }
-    return s->ops->get(s, SPACE_IMPORT, bytes_of(key, IMPORT_KEY_BYTES), &im->rq->app->arena, &found) == ERR_OK;
+    return s->ops->get(s, SPACE_IMPORT, bytes_of(key, IMPORT_KEY_BYTES), &im->work, &found) == ERR_OK;
 }
 
 static struct value text_value(const char *text)
@@ -83,9 +84,8 @@ static enum err parse_cells(struct importing *im, const json_t *row, int child, 
             continue;
         }
         *bad = c->field;
-        enum err e =
-            field_parse(c->field, &im->rq->app->arena, bytes_of(json_string_value(cell), json_string_length(cell)),
-                &values[catalogue_field_index(d, c->field)], why);
+        enum err e = field_parse(c->field, &im->work, bytes_of(json_string_value(cell), json_string_length(cell)),
+            &values[catalogue_field_index(d, c->field)], why);
         if (e != ERR_OK) {
             return e;
         }
@@ -106,7 +106,7 @@ static void set_code(const struct entity_desc *d, struct value *values, const ch
 static enum err to_record(
     struct importing *im, const struct entity_desc *d, struct value *values, struct write_record *out)
 {
-    struct write_field *fields = arena_array(&im->rq->app->arena, d->field_count, sizeof(*fields));
+    struct write_field *fields = arena_array(&im->work, d->field_count, sizeof(*fields));
     size_t n = 0;
     if (fields == NULL) {
         return ERR_NOMEM;
@@ -126,7 +126,7 @@ static enum err make_record(struct importing *im, const json_t *row, int child, 
     const struct field **bad, struct why *why)
 {
     const struct entity_desc *d = child < 0 ? im->map.desc : im->map.children[child].desc;
-    struct value *values = arena_array(&im->rq->app->arena, d->field_count, sizeof(*values));
+    struct value *values = arena_array(&im->work, d->field_count, sizeof(*values));
     bool any = child < 0;
     enum err e = values == NULL ? ERR_NOMEM : parse_cells(im, row, child, values, bad, &any, why);
     if (e != ERR_OK || !any) {
@@ -147,7 +147,7 @@ static enum err make_record(struct importing *im, const json_t *row, int child, 
     }
     *bad = NULL;
     catalogue_stamp(d, im->rq->now.wall_ms, bytes_str(im->rq->user->login), bytes_str(im->station->code), values);
-    e = catalogue_complete(d, &im->rq->app->arena, values, why);
+    e = catalogue_complete(d, &im->work, values, why);
     return e == ERR_OK ? to_record(im, d, values, out) : e;
 }
 
@@ -160,14 +160,16 @@ static enum err flush(struct importing *im)
     struct dot dot = { 0 };
     if (im->group_count == 0 || im->is_dry_run) {
         im->group_count = 0;
+        arena_reset(&im->work);
         return ERR_OK;
     }
-    enum err e = core_write(&app->core, &app->arena, im->rq->now, &wr, &dot, &im->rq->why);
+    enum err e = core_write(&app->core, &im->work, im->rq->now, &wr, &dot, &im->rq->why);
     for (size_t i = 0; e == ERR_OK && i < im->group_count; i++) {
         e = app->store->ops->put(
             app->store, SPACE_IMPORT, bytes_of(im->keys[i], IMPORT_KEY_BYTES), (struct bytes){ 0 });
     }
     im->group_count = 0;
+    arena_reset(&im->work);
     return e;
 }
 
@@ -190,7 +192,7 @@ static enum err import_row(struct importing *im, const json_t *row)
     *g = (struct write_group){ .is_new = true,
         .kind = im->map.desc->home == HOME_MAIN_VEHICLE ? DOSSIER_VEHICLE : DOSSIER_CUSTOMER,
         .station = im->rq->user->station };
-    g->records = arena_array(&im->rq->app->arena, im->map.child_count + 1, sizeof(*g->records));
+    g->records = arena_array(&im->work, im->map.child_count + 1, sizeof(*g->records));
     enum err e = g->records == NULL ? ERR_NOMEM : ERR_OK;
     for (int child = -1; e == ERR_OK && child < (int)im->map.child_count; child++) {
         e = make_record(im, row, child, &g->records[g->record_count], &bad, &why);
@@ -266,6 +268,7 @@ static enum err import_rows(struct importing *im, const json_t *rows)
 {
     struct app *app = im->rq->app;
     enum err e = ERR_OK;
+    arena_init(&im->work, &app->mem, APP_REQUEST_ARENA_BYTES);
     im->groups = arena_array(&app->arena, ROWS_PER_COMMIT, sizeof(*im->groups));
     im->keys = arena_array(&app->arena, ROWS_PER_COMMIT, sizeof(*im->keys));
     if (im->groups == NULL || im->keys == NULL) {
@@ -274,7 +277,11 @@ static enum err import_rows(struct importing *im, const json_t *rows)
     for (size_t i = 0; e == ERR_OK && i < json_array_size(rows); i++) {
         e = import_row(im, json_array_get(rows, i));
     }
-    return e == ERR_OK ? flush(im) : e;
+    if (e == ERR_OK) {
+        e = flush(im);
+    }
+    arena_release(&im->work);
+    return e;
 }
 
 static enum err note_import(struct importing *im)
