@@ -8,6 +8,7 @@
 #include "sync/seal.h"
 
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,8 @@ static bool token_path(const struct cli *c, char *out, size_t room)
     return n > 0 && (size_t)n < room;
 }
 
-bool login_token(const struct cli *c, struct secret *out)
+/* The file: the token, a line feed, whose login it is. *login points into out. */
+static bool read_token(const struct cli *c, struct secret *out, const char **login)
 {
     char path[TOKEN_PATH_MAX];
     if (!token_path(c, path, sizeof(path))) {
@@ -59,19 +61,43 @@ bool login_token(const struct cli *c, struct secret *out)
     if (f == NULL) {
         return false;
     }
-    out->len = fread(out->text, 1, CLI_SECRET_MAX, f);
-    out->text[out->len] = '\0';
+    size_t n = fread(out->text, 1, CLI_SECRET_MAX, f);
     (void)fclose(f);
+    out->text[n] = '\0';
+    char *end = strchr(out->text, '\n');
+    if (end == NULL) {
+        secret_wipe(out);
+        return false;
+    }
+    *end = '\0';
+    out->len = (size_t)(end - out->text);
+    *login = end + 1;
     return out->len > 0;
 }
 
-static enum err keep_token(struct cli *c, const char *token)
+/* Whoever is named must be the one who logged in: nobody may act under a name that he did not give. */
+bool login_token(const struct cli *c, struct secret *out)
 {
+    const char *login = NULL;
+    if (!read_token(c, out, &login)) {
+        return false;
+    }
+    if (c->user != NULL && strcmp(c->user, login) != 0) {
+        secret_wipe(out);
+        return false;
+    }
+    return true;
+}
+
+static enum err keep_token(struct cli *c, const char *token, const char *login)
+{
+    char text[2 * CLI_SECRET_MAX];
     char path[TOKEN_PATH_MAX];
     int fd = token_path(c, path, sizeof(path)) ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)
                                                : -1;
-    size_t len = strlen(token);
-    bool is_written = fd >= 0 && write(fd, token, len) == (ssize_t)len;
+    int len = snprintf(text, sizeof(text), "%s\n%s", token, login);
+    bool is_written = fd >= 0 && len > 0 && (size_t)len < sizeof(text) && write(fd, text, (size_t)len) == (ssize_t)len;
+    sodium_memzero(text, sizeof(text));
     if (fd >= 0) {
         (void)close(fd);
     }
@@ -95,8 +121,9 @@ enum err cmd_login(struct cli *c)
         e = ask_run(a, "login", c->args, &result);
     }
     const char *token = json_string_value(json_object_get(result, "token"));
+    const char *login = json_string_value(json_object_get(result, "login"));
     if (e == ERR_OK) {
-        e = token == NULL ? ERR_BUG : keep_token(c, token);
+        e = token == NULL || login == NULL ? ERR_BUG : keep_token(c, token, login);
     }
     if (e == ERR_OK) {
         c->result = json_pack(
@@ -111,9 +138,10 @@ enum err cmd_logout(struct cli *c)
 {
     char path[TOKEN_PATH_MAX];
     struct secret token = { .len = 0 };
+    const char *login = NULL;
     struct ask *a = NULL;
     json_t *result = NULL;
-    if (!login_token(c, &token) || !token_path(c, path, sizeof(path))) {
+    if (!read_token(c, &token, &login) || !token_path(c, path, sizeof(path))) {
         return why_set(&c->why, ERR_NOT_FOUND, "没有登录", "not logged in");
     }
     (void)json_object_set_new(c->args, "token", json_stringn(token.text, token.len));
