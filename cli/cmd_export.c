@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
@@ -82,7 +83,9 @@ enum err cmd_export(struct cli *c)
     if (output != NULL && snprintf(temporary, sizeof(temporary), "%s.part", output) >= (int)sizeof(temporary)) {
         return ERR_LIMIT;
     }
+    mode_t before = umask(0177); /* what leaves the node is for the person who asked, not for the machine */
     FILE *f = output == NULL ? stdout : fopen(temporary, "wbxe");
+    (void)umask(before);
     if (f == NULL) {
         return why_setf(&c->why, ERR_IO, "不能写 %s（或旁边留有 .part 文件）",
             "cannot write %s (or a .part file is left beside it)", output);
