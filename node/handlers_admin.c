@@ -13,7 +13,7 @@ enum { PEERS_SHOWN_MAX = 64 };
 static enum err need(struct request *rq, enum admin_right right)
 {
     const struct access_answer a = access_admin(rq->user->roles, right);
-    return a.view == VIEW_CLEAR ? ERR_OK : request_deny(rq, &a);
+    return a.view == VIEW_CLEAR ? ERR_OK : request_refuse(rq, &a);
 }
 
 /* One audit entry in a transaction of its own, before anything is answered. */
@@ -389,7 +389,10 @@ static enum err do_peer_add(struct request *rq)
         e = why_set(
             &rq->why, ERR_NOT_FOUND, "没有这个节点编号；用 jipan node list 查看", "no such node; see jipan node list");
     }
-    return e == ERR_OK ? app_peer_add(rq->app, address, n->tls_key, &rq->why) : e;
+    if (e == ERR_OK) {
+        e = app_peer_add(rq->app, address, n->tls_key, &rq->why);
+    }
+    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
 }
 
 static enum err do_peer_remove(struct request *rq)
@@ -399,7 +402,10 @@ static enum err do_peer_remove(struct request *rq)
     if (e == ERR_OK) {
         e = request_need(rq, "address", &address);
     }
-    return e == ERR_OK ? app_peer_remove(rq->app, address) : e;
+    if (e == ERR_OK) {
+        e = app_peer_remove(rq->app, address);
+    }
+    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
 }
 
 /* --- policy, checks

@@ -21,7 +21,7 @@ struct paging {
 struct rows_of {
     struct paging *p;
     const struct entity_desc *desc;
-    size_t released;
+    struct audit_entry *note; /* about the rows of one dossier that left; NULL until the first */
 };
 
 static const char *text_of(const json_t *fields, const char *name)
@@ -60,12 +60,23 @@ static void add_lines(struct rows_of *ro, const json_t *record)
     }
 }
 
+static struct audit_entry *note_of(struct rows_of *ro, const struct row *row)
+{
+    struct paging *p = ro->p;
+    if (ro->note == NULL) {
+        ro->note = view_note(&p->v, p->only == NULL ? AUDIT_DUMP : AUDIT_EXPORT, ro->desc, NULL);
+        if (ro->note != NULL) {
+            view_note_dossier(&p->v, ro->note, record_dossier(row->id));
+        }
+    }
+    return ro->note;
+}
+
 static enum err add_row(void *ctx, const struct row *row)
 {
     struct rows_of *ro = ctx;
     struct view_facts facts;
     struct row full;
-    struct audit_entry note = { .event = AUDIT_READ };
     json_t *record = NULL;
     enum err e = view_facts_of_row(&ro->p->v, ro->desc, row, &facts);
     if (e != ERR_OK || !view_sees_row(&ro->p->v, &facts, ro->desc, false)) {
@@ -75,11 +86,12 @@ static enum err add_row(void *ctx, const struct row *row)
         return ERR_OK;
     }
     e = view_fill(&ro->p->v, &facts, ro->desc, row, &full);
+    struct audit_entry *note = e == ERR_OK ? note_of(ro, row) : NULL;
     if (e == ERR_OK) {
-        e = view_record(&ro->p->v, &facts, ro->desc, &full, &note, &record);
+        e = note == NULL ? ERR_NOMEM : view_record(&ro->p->v, &facts, ro->desc, &full, note, &record);
     }
     if (e == ERR_OK && record != NULL) {
-        ro->released++;
+        note->count++;
         if (ro->p->only != NULL) {
             add_cells(ro, record);
         } else {
@@ -94,16 +106,7 @@ static enum err add_entity(struct paging *p, const struct entity_desc *d, const 
 {
     struct rows_of ro = { .p = p, .desc = d };
     const struct store_query q = { .entity = d->entity, .dossier = id };
-    enum err e = p->rq->app->store->ops->row_find(p->rq->app->store, &q, 0, add_row, &ro);
-    if (e == ERR_OK && ro.released > 0) {
-        struct audit_entry *note = view_note(&p->v, p->only == NULL ? AUDIT_DUMP : AUDIT_EXPORT, d, NULL);
-        if (note == NULL) {
-            return ERR_NOMEM;
-        }
-        note->count = ro.released;
-        view_note_dossier(&p->v, note, *id);
-    }
-    return e;
+    return p->rq->app->store->ops->row_find(p->rq->app->store, &q, 0, add_row, &ro);
 }
 
 static enum err collect_dossier(void *ctx, const struct dossier *d)
@@ -174,7 +177,7 @@ static enum err run_page(struct paging *p)
 static enum err need_right(struct request *rq, enum admin_right right)
 {
     const struct access_answer a = access_admin(rq->user->roles, right);
-    return a.view == VIEW_CLEAR ? ERR_OK : request_deny(rq, &a);
+    return a.view == VIEW_CLEAR ? ERR_OK : request_refuse(rq, &a);
 }
 
 static enum err do_export(struct request *rq)

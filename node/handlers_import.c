@@ -217,7 +217,7 @@ static enum err check_rights(struct importing *im)
     struct request *rq = im->rq;
     struct access_answer a = access_admin(rq->user->roles, ADMIN_IMPORT);
     if (a.view != VIEW_CLEAR) {
-        return request_deny(rq, &a);
+        return request_refuse(rq, &a);
     }
     for (size_t i = 0; i < im->map.column_count; i++) {
         const struct import_column *c = &im->map.columns[i];
@@ -232,7 +232,7 @@ static enum err check_rights(struct importing *im)
             .action = ACTION_CREATE };
         a = access_decide(&q);
         if (a.view != VIEW_CLEAR) {
-            return request_deny(rq, &a);
+            return request_refuse(rq, &a);
         }
     }
     return ERR_OK;
@@ -290,7 +290,7 @@ static enum err note_import(struct importing *im)
         .user = im->rq->user->number,
         .roles = im->rq->user->roles,
         .entity = (uint32_t)im->map.desc->entity,
-        .count = im->imported,
+        .count = im->is_dry_run ? 0 : im->imported,
         .hlc = hlc_tick(im->rq->app->core.hlc, im->rq->now) };
     return audit_append(&im->rq->app->core.audit, &im->rq->app->arena, &entry);
 }
@@ -311,8 +311,8 @@ enum err handle_import(struct request *rq)
     e = app_begin(rq->app);
     if (e == ERR_OK) {
         e = import_rows(&im, json_object_get(rq->args, "rows"));
-        if (e == ERR_OK && im.imported > 0 && !im.is_dry_run) {
-            e = note_import(&im);
+        if (e == ERR_OK) {
+            e = note_import(&im); /* a trial run too: it tells which rows are here already */
         }
         e = app_end(rq->app, e);
     }

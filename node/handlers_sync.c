@@ -55,7 +55,7 @@ static enum err do_sync(struct request *rq)
 {
     const struct access_answer allowed = access_admin(rq->user->roles, ADMIN_SYNC);
     if (allowed.view != VIEW_CLEAR) {
-        return request_deny(rq, &allowed);
+        return request_refuse(rq, &allowed);
     }
     if (rq->daemon == NULL) {
         struct sync_outcome outcome = { .in_sync = 0 };

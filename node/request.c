@@ -60,6 +60,20 @@ enum err request_deny(struct request *rq, const struct access_answer *answer)
         answer->en == NULL ? err_en(ERR_DENIED) : answer->en);
 }
 
+enum err request_refuse(struct request *rq, const struct access_answer *answer)
+{
+    struct audit_entry entry = { .event = AUDIT_DENIED,
+        .user = rq->user == NULL ? 0 : rq->user->number,
+        .roles = rq->user == NULL ? 0 : rq->user->roles,
+        .result = ERR_DENIED,
+        .hlc = hlc_tick(rq->app->core.hlc, rq->now) };
+    enum err e = app_begin(rq->app);
+    if (e == ERR_OK) {
+        e = app_end(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry));
+    }
+    return e == ERR_OK ? request_deny(rq, answer) : e;
+}
+
 static json_t *reply_of(const struct request *rq, enum err e)
 {
     json_t *reply = json_object();

@@ -59,7 +59,9 @@ bool request_flag(const struct request *rq, const char *key);
 int64_t request_int(const struct request *rq, const char *key, int64_t fallback);
 void request_set(struct request *rq, json_t *result); /* takes over the reference */
 
-/* Common refusals. */
+/* Common refusals: says why and returns ERR_DENIED. request_refuse also notes it in the audit log first, and returns
+ * the error that kept it from being noted; for verbs that do not go through node/view.h, whose view_deny notes. */
 enum err request_deny(struct request *rq, const struct access_answer *answer);
+enum err request_refuse(struct request *rq, const struct access_answer *answer);
 
 #endif
