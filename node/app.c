@@ -277,16 +277,18 @@ static enum err create_vault(const char *home, struct bytes passphrase, char rec
 
 static enum err check_init(const struct app_init *in, struct why *why)
 {
-    if (in->group_name.len == 0 || in->group_name.len > MEMBER_NAME_MAX_BYTES) {
+    if (in->group_name.len == 0 || in->group_name.len > MEMBER_NAME_MAX_BYTES || !is_plain_text(in->group_name)) {
         return why_set(why, ERR_USAGE, "请用 --group 写明集团名称", "name the group with --group");
     }
-    if (in->station_code.len == 0 || in->station_code.len > MEMBER_CODE_MAX_BYTES) {
+    if (in->station_code.len == 0 || in->station_code.len > MEMBER_CODE_MAX_BYTES || !is_plain_text(in->station_code)) {
         return why_set(
             why, ERR_USAGE, "请用 --station 写明网点代码，例如 S1", "give the station's code with --station, e.g. S1");
     }
-    if (in->admin_login.len == 0 || in->admin_login.len > MEMBER_LOGIN_MAX_BYTES || in->admin_password.len < 8) {
-        return why_set(why, ERR_USAGE, "管理员需要登录名和至少 8 位的密码",
-            "the administrator needs a login and a password of at least 8 characters");
+    if (!is_login(in->admin_login) || in->admin_password.len < PASSWORD_MIN_BYTES ||
+        in->admin_password.len > PASSWORD_MAX_BYTES) {
+        return why_set(why, ERR_USAGE,
+            "管理员需要登录名（1 到 32 个字母、数字、点、横线或下划线）和 8 到 256 个字节的密码",
+            "the administrator needs a login (1 to 32 letters, digits, dots, hyphens or underscores) and a password of 8 to 256 bytes");
     }
     return ERR_OK;
 }

@@ -3,9 +3,14 @@
 
 #include "node/app.h"
 
-/* Shared by app.c and app_members.c only. The member_add_* functions run inside the caller's transaction. */
+/* Shared by app.c, app_members.c and enrol.c only. The member_add_* functions run inside the caller's transaction. */
 void identity_from_seeds(struct node_secrets *self, uint32_t number, const uint8_t sign_seed[32],
     const uint8_t box_seed[32], const uint8_t tls_seed[32]);
+/* True if the text shows as it is: UTF-8 without control or invisible characters or blanks at its ends. Names end up on
+ * terminals of all nodes and are for ever in the membership log. */
+bool is_plain_text(struct bytes text);
+bool is_login(struct bytes v); /* letters, digits, dot, hyphen, underscore */
+enum { PASSWORD_MIN_BYTES = 8, PASSWORD_MAX_BYTES = 256 };
 MUST_USE enum err password_verifier(struct bytes password, char out[MEMBER_VERIFIER_BYTES]);
 MUST_USE enum err member_add_genesis(struct app *app, struct bytes group_name);
 MUST_USE enum err member_add_station(struct app *app, const struct member_station *s);

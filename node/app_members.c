@@ -7,13 +7,14 @@
 
 #include "schema/base/check.h"
 #include "schema/base/utf8.h"
+#include "schema/text.h"
 #include "schema/wire.h"
 
 #include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 
-enum { ENTRY_MAX = MEMBER_ENTRY_MAX_BYTES, PASSWORD_MIN = 8, PASSWORD_MAX = 256 };
+enum { ENTRY_MAX = MEMBER_ENTRY_MAX_BYTES, PLAIN_TEXT_MEM_BYTES = 1 << 20 };
 
 static struct member_author author(struct app *app)
 {
@@ -115,7 +116,18 @@ static enum err need_authority(const struct app *app, struct why *why)
         "only the node that founded the group can change its members; run this there");
 }
 
-static bool is_login(struct bytes v)
+bool is_plain_text(struct bytes text)
+{
+    struct mem mem = app_mem(PLAIN_TEXT_MEM_BYTES);
+    struct arena a;
+    struct bytes clean = { 0 };
+    arena_init(&a, &mem, PLAIN_TEXT_MEM_BYTES);
+    bool is_plain = utf8_is_valid(text) && text_clean(&a, text, false, &clean) == ERR_OK && clean.len == text.len;
+    arena_release(&a);
+    return is_plain;
+}
+
+bool is_login(struct bytes v)
 {
     for (size_t i = 0; i < v.len; i++) {
         uint8_t c = v.ptr[i];
@@ -129,7 +141,7 @@ static bool is_login(struct bytes v)
 
 static enum err check_password(struct bytes password, struct why *why)
 {
-    if (password.len < PASSWORD_MIN || password.len > PASSWORD_MAX) {
+    if (password.len < PASSWORD_MIN_BYTES || password.len > PASSWORD_MAX_BYTES) {
         return why_set(why, ERR_INVALID, "密码需要 8 到 256 个字节", "a password needs 8 to 256 bytes");
     }
     return ERR_OK;
@@ -154,8 +166,9 @@ static enum err check_user(
         return why_set(
             why, ERR_USAGE, "请用 --role 给出岗位，例如 SC、SM、PA", "give a role with --role, e.g. SC, SM, PA");
     }
-    if (in->name.len > MEMBER_NAME_MAX_BYTES || !utf8_is_valid(in->name)) {
-        return why_set(why, ERR_INVALID, "姓名太长或不是 UTF-8", "the name is too long or not UTF-8");
+    if (in->name.len > MEMBER_NAME_MAX_BYTES || !is_plain_text(in->name)) {
+        return why_set(why, ERR_INVALID, "姓名太长或含有不能显示的字符",
+            "the name is too long or holds signs that cannot be shown");
     }
     if (roles_clash(in->roles, why)) {
         return ERR_DENIED;
@@ -192,6 +205,18 @@ enum err app_user_add(struct app *app, const struct app_user *in, uint32_t *numb
     return e;
 }
 
+/* Without an active administrator nobody could ever change the group's members again. */
+static bool is_last_administrator(const struct app *app, const struct member_user *u)
+{
+    for (size_t i = 0; i < members_user_count(app->members); i++) {
+        const struct member_user *other = members_user_at(app->members, i);
+        if (other->number != u->number && other->is_active && (other->roles & role_bit(ROLE_AD)) != 0) {
+            return false;
+        }
+    }
+    return u->is_active && (u->roles & role_bit(ROLE_AD)) != 0;
+}
+
 enum err app_user_change(struct app *app, uint32_t number, const uint32_t *roles, const bool *active,
     const struct bytes *password, struct why *why)
 {
@@ -210,6 +235,14 @@ enum err app_user_change(struct app *app, uint32_t number, const uint32_t *roles
     }
     u.roles = roles == NULL ? u.roles : *roles;
     u.is_active = active == NULL ? u.is_active : *active;
+    if (roles != NULL && u.roles == 0) {
+        return why_set(
+            why, ERR_USAGE, "请用 --role 给出岗位，例如 SC、SM、PA", "give a role with --role, e.g. SC, SM, PA");
+    }
+    if (is_last_administrator(app, now_user) && (!u.is_active || (u.roles & role_bit(ROLE_AD)) == 0)) {
+        return why_set(why, ERR_DENIED, "这是最后一位在岗的管理员；请先指定另一位",
+            "this is the last active administrator; appoint another one first");
+    }
     if (password != NULL) {
         e = check_password(*password, why);
         if (e == ERR_OK) {
@@ -235,7 +268,16 @@ enum err app_login(struct app *app, struct bytes login, struct bytes password, c
 {
     const struct member_user *user = members_user_by_login(app->members, login);
     uint8_t tag[32];
-    if (user == NULL || !user->is_active || password.len > PASSWORD_MAX) {
+    if (password.len > PASSWORD_MAX_BYTES) {
+        return ERR_SECRET;
+    }
+    if (user == NULL || !user->is_active) {
+        /* As long as for a wrong password, so that the time does not tell which logins exist. */
+        const struct member_user *somebody = members_user(app->members, 1);
+        if (somebody != NULL &&
+            crypto_pwhash_str_verify(somebody->verifier, (const char *)password.ptr, password.len) == 0) {
+            return ERR_SECRET;
+        }
         return ERR_SECRET;
     }
     login_tag(app, login, password, tag);
