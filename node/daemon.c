@@ -199,9 +199,10 @@ static void on_join(struct daemon *d, conn_id c, const uint8_t key[TRANSPORT_KEY
 }
 
 /* Joining connections are few and short: their keys are remembered by connection. */
-enum { JOINING_MAX = 8 };
+enum { JOINING_MAX = 8, JOIN_TIME_MS = 15000 };
 static struct joining {
     conn_id conn;
+    uint64_t since_ms;
     uint8_t key[TRANSPORT_KEY_BYTES];
 } joining[JOINING_MAX];
 
@@ -213,6 +214,17 @@ static struct joining *joining_of(conn_id c)
         }
     }
     return NULL;
+}
+
+/* Anybody may knock at the join door; who holds it open without asking must not keep others out. */
+static void end_slow_joins(struct daemon *d)
+{
+    uint64_t now = app_now().mono_ms;
+    for (size_t i = 0; i < ARRAY_LEN(joining); i++) {
+        if (joining[i].conn != 0 && now - joining[i].since_ms > JOIN_TIME_MS) {
+            d->transport->ops->close(d->transport, joining[i].conn);
+        }
+    }
 }
 
 /* --- transport events
@@ -239,6 +251,7 @@ static void on_open(
             return;
         }
         j->conn = c;
+        j->since_ms = app_now().mono_ms;
         memcpy(j->key, key, sizeof(j->key));
         return;
     }
@@ -497,6 +510,7 @@ static void on_tick(void *ctx)
 {
     struct daemon *d = ctx;
     dial_due(d, false);
+    end_slow_joins(d);
     (void)loop_timer_after(d->loop, TICK_MS, on_tick, d);
 }
 
