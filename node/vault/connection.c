@@ -1,6 +1,7 @@
 /*
  * Owns: how a SQLite connection of the vault is set up. The writer is the only one that writes and the only one that
- * checkpoints. Everything temporary stays in memory; the schema is not trusted; cells are checked.
+ * checkpoints. Everything temporary stays in memory; the schema is not trusted; cells are checked. A connection is used
+ * by one thread at a time, so it has no lock of its own.
  */
 #include "node/vault/vault_on.h"
 
@@ -8,7 +9,7 @@ enum { BUSY_WAIT_MS = 2000 };
 
 static const char writer_setup[] = "PRAGMA journal_mode=WAL;"
                                    "PRAGMA synchronous=FULL;"
-                                   "PRAGMA wal_autocheckpoint=4000;"
+                                   "PRAGMA wal_autocheckpoint=16000;"
                                    "PRAGMA secure_delete=ON;";
 
 static const char common_setup[] = "PRAGMA temp_store=MEMORY;"
@@ -58,7 +59,8 @@ static int connection_setup(sqlite3 *db, bool is_writer)
 enum err vault_connect(struct vault_files *files, bool is_writer, sqlite3 **out)
 {
     sqlite3 *db = NULL;
-    int flags = (is_writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_EXRESCODE;
+    int flags =
+        (is_writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX;
     int rc = sqlite3_open_v2(files->db_path, &db, flags, files->vfs_name);
     if (rc == SQLITE_OK) {
         rc = connection_setup(db, is_writer);

@@ -63,7 +63,7 @@ bool utf8_next(struct bytes *text, uint32_t *out)
     return true;
 }
 
-/* Text that needs no second look: ASCII, and three-byte sequences without the edges that RFC 3629 forbids. */
+/* Text that needs no second look: ASCII, and three-byte sequences whose lead leaves nothing to forbid. */
 static struct bytes without_common(struct bytes text)
 {
     const uint8_t *p = text.ptr;
@@ -71,7 +71,8 @@ static struct bytes without_common(struct bytes text)
     while (p < end) {
         if (*p < 0x80 && *p > 0) {
             p++;
-        } else if (*p > 0xE0 && *p < 0xED && end - p >= 3 && (p[1] & 0xC0) == 0x80 && (p[2] & 0xC0) == 0x80) {
+        } else if (*p > 0xE0 && *p < 0xF0 && *p != 0xED && end - p >= 3 && (p[1] & 0xC0) == 0x80 &&
+                   (p[2] & 0xC0) == 0x80) {
             p += 3;
         } else {
             break;

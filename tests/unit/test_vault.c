@@ -392,7 +392,7 @@ static void writer_is_set_up_for_safety(void **state)
         int64_t value;
     } cases[] = {
         { "PRAGMA synchronous", 2 },
-        { "PRAGMA wal_autocheckpoint", 4000 },
+        { "PRAGMA wal_autocheckpoint", 16000 },
         { "PRAGMA cache_size", -65536 },
         { "PRAGMA temp_store", 2 },
         { "PRAGMA trusted_schema", 0 },
