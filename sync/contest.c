@@ -287,15 +287,6 @@ static bool is_cut(struct value shown, const struct field_write *writes, size_t 
     return false;
 }
 
-static struct dot highest_dot(const struct field_write *writes, size_t count)
-{
-    struct dot best = writes[0].dot;
-    for (size_t i = 1; i < count; i++) {
-        best = dot_compare(writes[i].dot, best) > 0 ? writes[i].dot : best;
-    }
-    return best;
-}
-
 static enum err show(struct arena *a, const struct entity_desc *d, const struct field *f,
     const struct field_verdict *verdict, const struct writes *w, struct row *row, struct versions *versions)
 {
@@ -310,7 +301,7 @@ static enum err show(struct arena *a, const struct entity_desc *d, const struct 
             return e;
         }
     }
-    versions->at[number] = is_set ? highest_dot(w->at, w->count) : w->at[verdict->winner].dot;
+    versions->at[number] = w->at[verdict->winner].dot;
     /* A write that only arrived late leaves no trace: the mark must be a function of the set of writes too. */
     versions->contested &= ~(1ULL << number);
     versions->contested |= is_contested ? 1ULL << number : 0;

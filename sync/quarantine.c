@@ -145,7 +145,8 @@ static enum err retry_group(struct core *c, struct arena *a, const struct quaran
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-/* Groups first, as their entries are listed part by part: all entries of a group go, then the group is tried once. */
+/* Groups first, as their entries are listed part by part: all entries of a group go, then the group is tried once. What
+ * was cut off is not among them: a revocation makes this list anew. */
 static enum err retry_all(struct core *c, struct arena *a, const struct listing *l)
 {
     enum err e = ERR_OK;
@@ -159,9 +160,7 @@ static enum err retry_all(struct core *c, struct arena *a, const struct listing 
             e = place_take(l->keys[i], &at);
         }
         arena_reset(a);
-        if (e == ERR_OK && !members_accepts_dot(c->members, at.dot)) {
-            e = quarantine_put(c, a, &at, ERR_REVOKED, 0);
-        } else if (e == ERR_OK) {
+        if (e == ERR_OK) {
             e = retry_group(c, a, &at);
         }
         i = end;

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SEEDS = 300, OPS_MIN = 20, OPS_MORE = 60, RECORDS_MAX = 128, WRITES_MAX = 256, USERS = 4 };
+enum { SEEDS = 300, OPS_MIN = 40, OPS_MORE = 120, RECORDS_MAX = 128, WRITES_MAX = 256, USERS = 4, CUSTOMERS_FIRST = 2 };
 
 struct known_record {
     enum entity entity;
@@ -41,6 +41,7 @@ struct run {
     uint32_t laptop; /* 0: none */
     uint32_t laptop_user;
     uint32_t users[USERS];
+    uint32_t second_admin;
     struct known_record records[RECORDS_MAX];
     size_t record_count;
     struct ack acks[WRITES_MAX];
@@ -58,10 +59,11 @@ static uint32_t some_node(struct run *r)
     return n == r->stations ? r->laptop : (uint32_t)n + 1;
 }
 
-/* A laptop writes as its owner only. */
+/* A laptop writes as its owner only; users 0 and 1 are of station 1, and so are most customers. */
 static uint32_t some_user(struct run *r, uint32_t node)
 {
-    return node == r->laptop ? r->laptop_user : r->users[below(r, USERS)];
+    uint64_t bound = below(r, 6) == 0 ? USERS : 2;
+    return node == r->laptop ? r->laptop_user : r->users[below(r, bound)];
 }
 
 static void remember(struct run *r, const struct fleet_write *w, struct dot dot, struct record_id customer)
@@ -171,7 +173,7 @@ static void op_set(struct run *r)
                 .user = some_user(r, node),
                 .entity = k->entity,
                 .id = k->id,
-                .is_decision = below(r, 4) == 0,
+                .is_decision = below(r, 6) == 0,
                 .fields = fields };
             (void)wrote(r, &w, k->customer);
             return;
@@ -198,7 +200,7 @@ static void op_book(struct run *r)
     uint32_t node = (uint32_t)below(r, r->stations) + 1;
     const struct fleet_field fields[] = { { "user", "u9" }, { "name", names[below(r, 3)] }, { NULL, NULL } };
     struct fleet_write w = { .node = node,
-        .user = 1,
+        .user = below(r, 2) == 0 ? 1 : r->second_admin,
         .entity = ENTITY_STAFF,
         .is_new = true,
         .station = (uint32_t)below(r, 2) + 1,
@@ -245,21 +247,30 @@ static void op_trouble(struct run *r)
 static void play(struct run *r)
 {
     size_t ops = OPS_MIN + (size_t)below(r, OPS_MORE);
+    for (size_t i = 0; i < CUSTOMERS_FIRST; i++) {
+        op_customer(r);
+        op_child(r);
+    }
+    fleet_connect_all(r->f);
+    fleet_run(r->f);
+    if (below(r, 2) == 0) {
+        fleet_cut_all(r->f);
+    }
     for (size_t i = 0; i < ops; i++) {
         uint64_t dice = below(r, 100);
-        if (dice < 12) {
+        if (dice < 2) {
             op_customer(r);
-        } else if (dice < 22) {
+        } else if (dice < 8) {
             op_child(r);
-        } else if (dice < 55) {
-            op_set(r);
-        } else if (dice < 58) {
-            op_delete(r);
         } else if (dice < 60) {
+            op_set(r);
+        } else if (dice < 63) {
+            op_delete(r);
+        } else if (dice < 66) {
             op_book(r);
-        } else if (dice < 75) {
+        } else if (dice < 76) {
             op_lines(r);
-        } else if (dice < 79) {
+        } else if (dice < 80) {
             op_trouble(r);
         } else {
             for (uint64_t k = below(r, 12); k > 0 && fleet_step(r->f); k--) {
@@ -275,8 +286,9 @@ static struct run *run_new(uint64_t seed)
     r.rng = fleet_rng(r.f);
     (void)fleet_station(r.f);
     for (size_t i = 0; i < USERS; i++) {
-        r.users[i] = fleet_user(r.f, (uint32_t)(i % 2) + 1, role_bit(ROLE_SM) | role_bit(ROLE_SC));
+        r.users[i] = fleet_user(r.f, (uint32_t)(i / 2) + 1, role_bit(ROLE_SM) | role_bit(ROLE_SC));
     }
+    r.second_admin = fleet_user(r.f, 2, role_bit(ROLE_AD));
     r.stations = 1;
     for (uint64_t more = below(&r, 3) + 1; more > 0; more--) {
         r.stations = fleet_station_node(r.f, (uint32_t)(more % 2) + 1, true);
