@@ -306,6 +306,26 @@ uint32_t fleet_laptop(struct fleet *f, uint32_t owner)
     return add_node(f, (struct member_node){ .kind = NODE_LAPTOP, .station = u->station, .owner = owner }, true);
 }
 
+uint32_t fleet_relay(struct fleet *f, uint32_t station)
+{
+    return add_node(f, (struct member_node){ .kind = NODE_RELAY, .station = station, .holds_group = true }, false);
+}
+
+void fleet_restore_empty(struct fleet *f, uint32_t node)
+{
+    struct node *n = fleet_node(f, node);
+    check(node != 1);
+    fleet_cut_node(f, node);
+    fleet_node_stop(n);
+    store_mem_free(n->store);
+    n->store = store_mem_new();
+    n->failure = ERR_OK;
+    n->epoch = 1;
+    node_start(n);
+    fleet_teach(f, node);
+    node_open(n);
+}
+
 void fleet_revoke(struct fleet *f, uint32_t node, uint64_t cut_seq)
 {
     struct member_author by = author(f);

@@ -26,6 +26,7 @@ void fleet_user_change(struct fleet *f, uint32_t user, const char *login, uint32
 /* A new node with all keys of its scope, as after joining: it starts with the whole membership log. */
 uint32_t fleet_station_node(struct fleet *f, uint32_t station, bool holds_group);
 uint32_t fleet_laptop(struct fleet *f, uint32_t owner);
+uint32_t fleet_relay(struct fleet *f, uint32_t station);
 /* As above but without keys; fleet_grant brings them. */
 uint32_t fleet_node_without_keys(struct fleet *f, uint32_t station, bool holds_group);
 void fleet_grant(struct fleet *f, uint32_t node);
@@ -44,6 +45,9 @@ struct rng *fleet_rng(struct fleet *f);
 
 /* Stops and starts the process: memory is gone, store and identity stay. Lines break. */
 void fleet_restart(struct fleet *f, uint32_t node);
+/* As after restoring a backup that was made before the first write: only membership and identity are left. Not node 1.
+ */
+void fleet_restore_empty(struct fleet *f, uint32_t node);
 
 /* --- writing: text as a person types it; NULL ends the list of names and texts --- */
 
