@@ -14,6 +14,8 @@
 
 #include <stdio.h>
 
+enum { MUCH = 1300 };
+
 /* Nodes 1 and 2 hold the group. seller and buddy sell in station 1. */
 struct world {
     struct fleet *f;
@@ -180,32 +182,49 @@ static void test_chain_of_nodes(void **state)
     fleet_free(w.f);
 }
 
+/* Customers with a remark of 1.4 KB each: 1300 are more than a window of batches. */
+static void write_much(const struct world *w, uint32_t node)
+{
+    char remark[1444];
+    for (size_t i = 0; i + 3 < sizeof(remark); i += 3) {
+        memcpy(remark + i, "字", 4);
+    }
+    for (size_t i = 0; i < MUCH; i++) {
+        const struct fleet_field fields[] = { { "full_name", "陈大文" }, { "remark", remark }, { NULL, NULL } };
+        struct fleet_write wr = {
+            .node = node, .user = w->seller, .entity = ENTITY_CUSTOMER, .is_new = true, .fields = fields
+        };
+        struct dot dot = { 0 };
+        assert_int_equal(fleet_write(w->f, &wr, &dot), ERR_OK);
+    }
+}
+
+/* The answer comes when all of both sides has arrived on both sides, however much it is. */
 static void test_probe_means_in_sync(void **state)
 {
     (void)state;
-    struct world w = world_new();
-    teach_all(&w);
-    for (size_t i = 0; i < 20; i++) {
-        (void)fleet_customer(w.f, 1, w.seller, "陈大文");
-        (void)fleet_customer(w.f, 2, w.seller, "李四");
+    for (uint32_t busy = 1; busy <= 2; busy++) {
+        struct world w = world_new();
+        teach_all(&w);
+        write_much(&w, busy);
+        fleet_connect(w.f, 1, 2);
+        while (fleet_session(w.f, 2, 1).state != SESSION_LIVE) {
+            assert_true(fleet_step(w.f));
+        }
+        (void)fleet_news(w.f, 2);
+        fleet_probe(w.f, 2, 77);
+        struct fleet_news news = { 0 };
+        while (news.probed == 0 && fleet_step(w.f)) {
+            news = fleet_news(w.f, 2);
+        }
+        assert_int_equal(news.probed, 1);
+        assert_int_equal(news.probe_id, 77);
+        assert_int_equal(fleet_space_count(w.f, 1, SPACE_LOG), MUCH);
+        assert_int_equal(fleet_space_count(w.f, 2, SPACE_LOG), MUCH);
+        fleet_run(w.f);
+        assert_int_equal(fleet_news(w.f, 2).probed, 0);
+        fleet_free(w.f);
     }
-    fleet_connect(w.f, 1, 2);
-    while (fleet_session(w.f, 2, 1).state != SESSION_LIVE) {
-        assert_true(fleet_step(w.f));
-    }
-    (void)fleet_news(w.f, 2);
-    fleet_probe(w.f, 2, 77);
-    struct fleet_news news = { 0 };
-    while (news.probed == 0 && fleet_step(w.f)) {
-        news = fleet_news(w.f, 2);
-    }
-    assert_int_equal(news.probed, 1);
-    assert_int_equal(news.probe_id, 77);
-    assert_int_equal(fleet_space_count(w.f, 2, SPACE_LOG), 40);
-    assert_int_equal(fleet_space_count(w.f, 1, SPACE_LOG), 40);
-    fleet_run(w.f);
-    assert_int_equal(fleet_news(w.f, 2).probed, 0);
-    fleet_free(w.f);
 }
 
 /* Whatever the order in which the two hellos arrive, one session is left, the same at both ends. */
@@ -256,19 +275,8 @@ static void test_window(void **state)
     (void)state;
     struct world w = world_new();
     struct watching k;
-    char remark[1500];
     teach_all(&w);
-    for (size_t i = 0; i + 3 < sizeof(remark); i += 3) {
-        memcpy(remark + i, "字", 4);
-    }
-    for (size_t i = 0; i < 1600; i++) {
-        const struct fleet_field fields[] = { { "full_name", "陈大文" }, { "remark", remark }, { NULL, NULL } };
-        struct fleet_write wr = {
-            .node = 1, .user = w.seller, .entity = ENTITY_CUSTOMER, .is_new = true, .fields = fields
-        };
-        struct dot dot = { 0 };
-        assert_int_equal(fleet_write(w.f, &wr, &dot), ERR_OK);
-    }
+    write_much(&w, 1);
     watch_start(&w, &k, 1, 2);
     fleet_connect(w.f, 1, 2);
     fleet_run(w.f);
@@ -277,7 +285,7 @@ static void test_window(void **state)
     assert_int_equal(k.in_flight, 0);
     watch_stop(&w, &k);
     assert_true(fleet_same_hash(w.f, 1, 2));
-    assert_int_equal(fleet_session(w.f, 1, 2).sent_commits, 1600);
+    assert_int_equal(fleet_session(w.f, 1, 2).sent_commits, MUCH);
     assert_true(fleet_session(w.f, 1, 2).is_caught_up);
     fleet_free(w.f);
 }
@@ -344,7 +352,8 @@ static void test_reduced_commit(void **state)
     struct world w = world_new();
     uint32_t laptop = fleet_laptop(w.f, w.seller);
     teach_all(&w);
-    struct record_id ids[2] = { fleet_customer(w.f, 1, w.seller, "陈大文"), fleet_customer(w.f, 1, w.buddy, "李四") };
+    struct record_id ids[2] = { fleet_customer(w.f, 1, w.seller, "陈大文"), fleet_customer(w.f, 2, w.buddy, "李四") };
+    assert_int_equal(fleet_carry(w.f, 2, 1, (struct dot){ .node = 2, .epoch = 1, .seq = 1 }), ERR_OK);
     const struct entity_desc *d = catalogue_entity(ENTITY_CUSTOMER);
     struct write_field field = { .field = catalogue_field_by_name(d, BYTES_LIT("sex")), .value = value_int(2) };
     struct write_record records[2];
@@ -482,6 +491,27 @@ static void test_revoked_is_dropped(void **state)
     assert_int_equal(fleet_session(w.f, 2, fresh).state, SESSION_LIVE);
     assert_true(fleet_same_hash(w.f, 1, fresh));
     assert_int_equal(upto(&w, fresh, gone, 1), 2);
+    fleet_free(w.f);
+}
+
+/* Something from beyond the cut reached a node that knew of the cut: without its secrets, so it cannot be passed on. */
+static void test_beyond_the_cut_is_not_spread(void **state)
+{
+    (void)state;
+    struct world w = world_new();
+    uint32_t gone = fleet_station_node(w.f, 1, true);
+    teach_all(&w);
+    struct record_id id = fleet_customer(w.f, gone, w.seller, "陈大文");
+    fleet_revoke(w.f, gone, 0);
+    assert_int_equal(fleet_carry(w.f, gone, 1, (struct dot){ .node = gone, .epoch = 1, .seq = 1 }), ERR_OK);
+    assert_int_equal(fleet_quarantined(w.f, 1, ERR_REVOKED), 1);
+    fleet_connect(w.f, 1, 2);
+    fleet_run(w.f);
+    assert_int_equal(fleet_failure(w.f, 1), ERR_OK);
+    assert_int_equal(upto(&w, 2, gone, 1), 1);
+    assert_int_equal(fleet_space_count(w.f, 2, SPACE_LOG), 0);
+    assert_false(has_customer(&w, 2, id));
+    assert_true(fleet_same_hash(w.f, 1, 2));
     fleet_free(w.f);
 }
 
@@ -813,6 +843,42 @@ static void test_store_fails_anywhere(void **state)
     }
 }
 
+/* As before, but what fails is only memory: no restart is needed, the next session does it. */
+static void test_memory_fails_anywhere(void **state)
+{
+    (void)state;
+    bool fired = true;
+    size_t refused = 0;
+    for (uint64_t k = 1; fired; k += 3) {
+        struct world w = world_new();
+        struct fault fault = { .countdown = k, .err = ERR_NOMEM };
+        fleet_teach(w.f, 2);
+        (void)fleet_user(w.f, 1, role_bit(ROLE_SC));
+        for (size_t i = 0; i < 4; i++) {
+            (void)fleet_customer(w.f, 1, w.seller, "陈大文");
+        }
+        store_mem_set_fault(fleet_store(w.f, 2), &fault);
+        fleet_connect(w.f, 1, 2);
+        fleet_run(w.f);
+        store_mem_set_fault(fleet_store(w.f, 2), NULL);
+        fired = fault.fired;
+        refused += fleet_news(w.f, 2).refused;
+        if (fleet_failure(w.f, 2) != ERR_OK) {
+            fleet_restart(w.f, 2); /* not a message but the sending failed */
+        }
+        fleet_cut_all(w.f);
+        fleet_connect(w.f, 1, 2);
+        fleet_run(w.f);
+        assert_int_equal(fleet_failure(w.f, 2), ERR_OK);
+        assert_true(fleet_same_hash(w.f, 1, 2));
+        assert_int_equal(fleet_space_count(w.f, 2, SPACE_LOG), 4);
+        fleet_restart(w.f, 2); /* a hole in the stored membership would show */
+        fleet_free(w.f);
+        assert_true(k < 3000);
+    }
+    assert_true(refused > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -828,6 +894,7 @@ int main(void)
         cmocka_unit_test(test_station_scope),
         cmocka_unit_test(test_relay_gets_no_secrets),
         cmocka_unit_test(test_revoked_is_dropped),
+        cmocka_unit_test(test_beyond_the_cut_is_not_spread),
         cmocka_unit_test(test_lost_past_comes_back),
         cmocka_unit_test(test_witness_is_kept),
         cmocka_unit_test(test_malformed_messages),
@@ -836,6 +903,7 @@ int main(void)
         cmocka_unit_test(test_wrong_hello),
         cmocka_unit_test(test_message_too_large_for_memory),
         cmocka_unit_test(test_store_fails_anywhere),
+        cmocka_unit_test(test_memory_fails_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
