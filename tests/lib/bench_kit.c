@@ -192,11 +192,21 @@ void bench_sample(uint64_t index, struct sample_customer *out)
     sample_make(&s, index, out);
 }
 
-/* The customary headings say where a column goes; the identity number goes to its own sealed record. */
-static const char import_map_text[] =
+/* Where columns go. The whole card: eight records, among them four contact points and the identity number under its own
+ * key. The plain one: about the 24 stored values that other engines were measured with (four records). */
+static const char whole_card[] =
     "姓名=full_name,类型=kind,性别=sex,出生日期=birth_date,证件号码=identity_document.doc_no,手机=mobile,"
     "备用手机=mobile,座机=home,邮箱=email,职业=occupation,行业=industry,来源=origin,首次接触=first_contact_at,"
     "区划=address.region_code,街道=address.town,地址=address.detail,邮编=address.postcode,顾问=consultant,备注=remark";
+static const char plain_card[] =
+    "姓名=full_name,类型=kind,性别=sex,出生日期=birth_date,手机=mobile,职业=occupation,行业=industry,来源=origin,"
+    "首次接触=first_contact_at,区划=address.region_code,街道=address.town,地址=address.detail,邮编=address.postcode,"
+    "顾问=consultant,备注=remark";
+
+static const char *import_map_text(void)
+{
+    return getenv("BENCH_PLAIN_CARD") == NULL ? whole_card : plain_card;
+}
 
 double bench_import(struct app *app, uint64_t first, size_t count, double *cpu)
 {
@@ -218,7 +228,7 @@ double bench_import(struct app *app, uint64_t first, size_t count, double *cpu)
         (void)json_array_append_new(rows, row);
     }
     (void)json_object_set_new(args, "entity", json_string("customer"));
-    (void)json_object_set_new(args, "map", json_string(import_map_text));
+    (void)json_object_set_new(args, "map", json_string(import_map_text()));
     (void)json_object_set_new(args, "header", header);
     (void)json_object_set_new(args, "rows", rows);
     json_t *request = bench_request("import", args);
