@@ -142,6 +142,8 @@ static void test_membership_then_commits_then_live(void **state)
     assert_int_equal(fleet_set(w.f, 2, w.seller, ENTITY_CUSTOMER, theirs, "sex", "M"), ERR_OK);
     fleet_run(w.f);
     assert_true(fleet_same_hash(w.f, 1, 2));
+    assert_int_equal(fleet_session(w.f, 1, 2).sent_commits, 2); /* what came in is not sent back */
+    assert_int_equal(fleet_session(w.f, 1, 2).received_commits, 2);
     size_t said = k.count;
     fleet_local(w.f, 1);
     fleet_local(w.f, 2);
