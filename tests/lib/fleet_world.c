@@ -48,6 +48,15 @@ void world_carry(const struct world *w, uint32_t from, uint32_t to, uint32_t ori
     }
 }
 
+struct record_id world_customer(const struct world *w)
+{
+    struct record_id id = fleet_customer(w->f, 1, w->seller, "陈大文");
+    for (uint32_t n = 2; n <= fleet_count(w->f); n++) {
+        world_carry(w, 1, n, 1);
+    }
+    return id;
+}
+
 enum err world_set(
     const struct world *w, uint32_t node, enum entity entity, struct record_id id, const char *field, const char *text)
 {
