@@ -37,6 +37,7 @@ struct link {
     uint64_t tag;
     uint64_t due_ms;
     unsigned failures;
+    enum err refused; /* why this session was ended by one side; ERR_OK: it was not */
     enum err last_error;
 };
 
@@ -112,6 +113,15 @@ static void on_probed(struct daemon *d, const struct sync_action *a)
     }
 }
 
+static void on_refused(struct daemon *d, const struct sync_action *a)
+{
+    struct link *l = link_of(d, a->conn);
+    daemon_log("session ended", a->node, a->error);
+    if (l != NULL) {
+        l->refused = a->error;
+    }
+}
+
 static void perform(struct daemon *d, const struct sync_actions *actions)
 {
     for (size_t i = 0; i < actions->count; i++) {
@@ -129,7 +139,7 @@ static void perform(struct daemon *d, const struct sync_actions *actions)
             on_probed(d, a);
             break;
         case SYNC_ACT_REFUSED:
-            daemon_log("session ended", a->node, a->error);
+            on_refused(d, a);
             break;
         case SYNC_ACT_CHANGED:
             break;
@@ -259,7 +269,7 @@ static void on_open(
         if (d->links[i].tag == tag) {
             d->links[i].state = LINK_OPEN;
             d->links[i].conn = c;
-            d->links[i].failures = 0;
+            d->links[i].refused = ERR_OK;
             d->links[i].last_error = ERR_OK;
         }
     }
@@ -299,7 +309,9 @@ static void on_closed(void *ctx, conn_id c)
         return;
     }
     if (l != NULL) {
-        link_failed(d, l, ERR_UNREACHABLE);
+        /* A line that breaks is dialled again soon; who was refused would be refused again. */
+        l->failures = l->refused == ERR_OK ? 0 : l->failures;
+        link_failed(d, l, l->refused == ERR_OK ? ERR_UNREACHABLE : l->refused);
     }
     struct sync_event ev = { .kind = SYNC_EV_CLOSED, .conn = c };
     step(d, &ev);
@@ -435,8 +447,8 @@ static void drive_waiters(struct daemon *d)
             w->expected = live;
             step(d, &ev);
         }
-        if (is_quiet || (w->probe_id == 0 && !is_settling && live == 0) ||
-            (w->probe_id != 0 && w->outcome.in_sync >= w->expected)) {
+        /* Nobody left to answer, asked or not: a session may have ended between the question and the answer. */
+        if (is_quiet || (!is_settling && live == 0) || (w->probe_id != 0 && w->outcome.in_sync >= w->expected)) {
             waiter_finish(d, i);
         } else {
             i++;
