@@ -103,6 +103,9 @@ enum err cmd_passphrase(struct cli *c);
 enum err cmd_import(struct cli *c);
 enum err cmd_export(struct cli *c);
 enum err cmd_dump(struct cli *c);
+enum err cmd_audit_export(struct cli *c);
+enum err cmd_backup(struct cli *c);
+enum err cmd_restore(struct cli *c);
 enum err cmd_help(struct cli *c);
 
 #endif

@@ -21,6 +21,7 @@ struct import {
     json_t *header;
     json_t *rows;
     json_t *refused;
+    json_t *ignored; /* headings without a target */
     json_int_t imported;
     json_int_t skipped;
     FILE *file;
@@ -74,6 +75,8 @@ static enum err send_batch(struct import *im)
         im->imported += json_integer_value(json_object_get(result, "imported"));
         im->skipped += json_integer_value(json_object_get(result, "skipped"));
         (void)json_array_extend(im->refused, json_object_get(result, "refused"));
+        json_decref(im->ignored);
+        im->ignored = json_incref(json_object_get(result, "ignored"));
     }
     json_decref(result);
     json_decref(args);
@@ -184,14 +187,14 @@ static enum err write_refused(struct import *im)
     }
     struct csv_writer w;
     csv_writer_init(&w, f);
-    static const char *const heads[] = { "行 line", "字段 field", "原因", "reason" };
+    static const char *const heads[] = { "行 line", "列 column", "原因", "reason" };
     for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
         csv_writer_text(&w, heads[i]);
     }
     csv_writer_row(&w);
     for (size_t i = 0; i < json_array_size(im->refused); i++) {
         const json_t *o = json_array_get(im->refused, i);
-        const char *field = json_string_value(json_object_get(o, "field"));
+        const char *field = json_string_value(json_object_get(o, "column"));
         char line[32];
         (void)snprintf(line, sizeof(line), "%lld", (long long)json_integer_value(json_object_get(o, "line")));
         csv_writer_text(&w, line);
@@ -245,6 +248,7 @@ enum err cmd_import(struct cli *c)
         (void)json_object_set_new(c->result, "imported", json_integer(im.imported));
         (void)json_object_set_new(c->result, "skipped", json_integer(im.skipped));
         (void)json_object_set(c->result, "refused", im.refused);
+        (void)json_object_set(c->result, "ignored", im.ignored);
     }
     ask_close(im.ask);
     csv_reader_free(im.reader);
@@ -254,5 +258,6 @@ enum err cmd_import(struct cli *c)
     json_decref(im.header);
     json_decref(im.rows);
     json_decref(im.refused);
+    json_decref(im.ignored);
     return e;
 }

@@ -49,13 +49,14 @@ static enum err from_prompt(const struct cli *c, const char *zh, const char *en,
 {
     struct termios old;
     char *got = NULL;
-    (void)fprintf(stderr, "%s: ", cli_text(c, zh, en));
     bool is_tty = tcgetattr(STDIN_FILENO, &old) == 0;
     if (is_tty) {
         struct termios quiet = old;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     }
+    /* Only now: what is typed after the prompt must not be shown. */
+    (void)fprintf(stderr, "%s: ", cli_text(c, zh, en));
     got = fgets(out->text, sizeof(out->text), stdin);
     if (is_tty) {
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);

@@ -65,23 +65,55 @@ static enum err build_set(struct cli *c)
     return e;
 }
 
-static enum err build_find(struct cli *c)
+static enum err set_limit(struct cli *c)
 {
     const char *limit = cli_option(c, "limit");
+    char *end = NULL;
+    long n = limit == NULL ? 1 : strtol(limit, &end, 10);
+    if (limit != NULL && (end == limit || *end != '\0' || n <= 0)) {
+        return why_set(&c->why, ERR_USAGE, "--limit 要正整数", "--limit needs a positive number");
+    }
+    if (limit != NULL) {
+        (void)json_object_set_new(c->args, "limit", json_integer(n));
+    }
+    return ERR_OK;
+}
+
+static enum err build_find(struct cli *c)
+{
     enum err e = need_words(c, 1, CLI_WORDS_MAX);
     if (e == ERR_OK) {
         set_word(c, "entity", 0);
         e = set_fields(c, "where", 1);
     }
-    if (e == ERR_OK && limit != NULL) {
-        char *end = NULL;
-        long n = strtol(limit, &end, 10);
-        if (end == limit || *end != '\0' || n <= 0) {
-            return why_set(&c->why, ERR_USAGE, "--limit 要正整数", "--limit needs a positive number");
-        }
-        (void)json_object_set_new(c->args, "limit", json_integer(n));
+    return e == ERR_OK ? set_limit(c) : e;
+}
+
+static enum err build_audit(struct cli *c)
+{
+    enum err e = need_words(c, 0, 0);
+    return e == ERR_OK ? set_limit(c) : e;
+}
+
+/* A head is one line of hex; a file may hold it. */
+static enum err build_audit_verify(struct cli *c)
+{
+    char line[512] = { 0 };
+    const char *against = cli_option(c, "against");
+    enum err e = need_words(c, 0, 0);
+    if (e != ERR_OK || against == NULL) {
+        return e;
     }
-    return e;
+    FILE *f = fopen(against, "re");
+    if (f != NULL) {
+        if (fgets(line, sizeof(line), f) != NULL) {
+            line[strcspn(line, "\r\n")] = '\0';
+            against = line;
+        }
+        (void)fclose(f);
+    }
+    (void)json_object_set_new(c->args, "against", json_string(against));
+    return ERR_OK;
 }
 
 static enum err build_id(struct cli *c)
@@ -257,7 +289,9 @@ static const struct cli_option audit_options[] = {
     OPTIONS_END,
 };
 static const struct cli_option audit_verify_options[] = {
-    { "against", true, "against", "见证过的链头", "a witnessed head" }, OPTIONS_END
+    { "against", true, NULL, "另一节点见证的链头，或写着它的文件",
+        "a head that another node witnessed, or the file that holds it" },
+    OPTIONS_END
 };
 static const struct cli_option user_add_options[] = {
     { "role", true, "roles", "岗位代码，可用逗号写几个", "role codes, several with commas" },
@@ -286,6 +320,13 @@ static const struct cli_option sync_options[] = { { "once", false, NULL, "对完
 static const struct cli_option verify_options[] = {
     { "deep", false, "deep", "连同签名、审计链一起验", "signatures and audit chain too" },
     { "rebuild", false, "rebuild", "从变更日志重建各表", "rebuild the tables from the change log" },
+    OPTIONS_END,
+};
+static const struct cli_option backup_options[] = {
+    { "force", false, "force", "覆盖已有的备份文件", "overwrite a backup file that exists" }, OPTIONS_END
+};
+static const struct cli_option restore_options[] = {
+    { "force", false, NULL, "目录里已有节点时，把它的库移到一边", "move the store of a node that is there aside" },
     OPTIONS_END,
 };
 static const struct cli_option import_options[] = {
@@ -332,10 +373,14 @@ const struct cli_verb cli_verbs[] = {
     { "import", NULL, "import 文件 --entity customer", "导入表格", "import a spreadsheet", cmd_import, import_options },
     { "export", NULL, "export 实体 --purpose P1 --output 文件", "导出表格", "export a spreadsheet", cmd_export,
         export_options },
-    { "audit", "audit", "audit [--subject customer/编号] [--user 登录名]", "谁看过什么", "who saw what", build_plain,
+    { "audit", "audit", "audit [--subject customer/编号] [--user 登录名]", "谁看过什么", "who saw what", build_audit,
         audit_options },
-    { "audit verify", "audit-verify", "audit verify", "验证审计链", "verify the audit chain", build_plain,
-        audit_verify_options },
+    { "audit verify", "audit-verify", "audit verify [--against 链头]", "验证审计链", "verify the audit chain",
+        build_audit_verify, audit_verify_options },
+    { "audit heads", "audit-heads", "audit heads", "本节点见证的其他节点的审计链头",
+        "audit heads of other nodes that this one witnessed", build_plain, NULL },
+    { "audit export", NULL, "audit export 文件", "审计链原文和签名的链头，供别处保存",
+        "the raw audit chain and a signed head, to keep elsewhere", cmd_audit_export, NULL },
     { "user add", "user-add", "user add 登录名 --role SC --station S1", "新员工", "add a user", build_user_add,
         user_add_options },
     { "user list", "user-list", "user list", "员工名单", "list users", build_plain, NULL },
@@ -361,6 +406,10 @@ const struct cli_verb cli_verbs[] = {
     { "passphrase", NULL, "passphrase [--recovery-file 文件] [--new-passphrase-file 文件]",
         "更换磁盘口令，或用恢复密钥重设", "change the disk passphrase, or set it anew with the recovery key",
         cmd_passphrase, passphrase_options },
+    { "backup", NULL, "backup 文件", "备份本节点（节点可以在运行）", "back this node up (it may be running)", cmd_backup,
+        backup_options },
+    { "restore", NULL, "restore 文件", "用备份恢复节点", "make the node anew from a backup", cmd_restore,
+        restore_options },
     { "verify", "verify", "verify [--deep] [--rebuild]", "检查库", "check the store", build_plain, verify_options },
     { "statehash", "statehash", "statehash", "本节点全部内容的摘要", "digest of everything held here", build_plain,
         NULL },

@@ -340,9 +340,50 @@ static enum err verb_audit_export(struct request *rq)
     return view_release(&v, out);
 }
 
+/* --- heads of other nodes that this one has seen
+ * ----------------------------------------------------------------------- */
+
+static enum err see_head(void *ctx, struct bytes key, struct bytes value)
+{
+    json_t *list = ctx;
+    struct reader r = reader_of(value);
+    struct audit_head head;
+    char hex[2 * 160 + 1];
+    (void)key;
+    if (value.len > 160 || audit_head_take(&r, &head) != ERR_OK) {
+        return ERR_DAMAGED;
+    }
+    hex_text(value, hex);
+    (void)json_array_append_new(list, json_pack("{s:I, s:I, s:I, s:s}", "node", (json_int_t)head.node, "epoch",
+                                          (json_int_t)head.epoch, "count", (json_int_t)head.count, "head", hex));
+    return ERR_OK;
+}
+
+/* What this node can testify about the others' audit logs: `audit verify --against` on that node compares. */
+static enum err verb_audit_heads(struct request *rq)
+{
+    struct viewing v;
+    struct access_answer answer = { 0 };
+    enum err e = view_begin(&v, rq);
+    if (e == ERR_OK) {
+        e = need_right(&v, ADMIN_AUDIT_VERIFY, &answer);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    json_t *list = json_array();
+    e = rq->app->store->ops->scan(rq->app->store, SPACE_PEER, BYTES_LIT("w"), BYTES_LIT("x"), false, see_head, list);
+    if (e != ERR_OK) {
+        json_decref(list);
+        return e;
+    }
+    return view_release(&v, list);
+}
+
 const struct request_verb handlers_audit[] = {
     { "audit", verb_audit, 0 },
     { "audit-verify", verb_audit_verify, 0 },
     { "audit-export", verb_audit_export, 0 },
+    { "audit-heads", verb_audit_heads, 0 },
     { NULL, NULL, 0 },
 };

@@ -23,14 +23,17 @@ struct importing {
     uint64_t imported;
     uint64_t skipped;
     json_t *refused;
-    size_t commit_count;
+    size_t bad; /* column that the row is refused for; IMPORT_COLUMNS_MAX: none in particular */
 };
 
-static void refuse_row(struct importing *im, int64_t line, const struct field *f, const struct why *why)
+static void refuse_row(struct importing *im, int64_t line, const struct why *why)
 {
+    bool has_column = im->bad < im->map.column_count;
     json_t *o = json_object();
     (void)json_object_set_new(o, "line", json_integer(line));
-    (void)json_object_set_new(o, "field", f == NULL ? json_null() : json_string(f->name));
+    (void)json_object_set(
+        o, "column", has_column ? json_array_get(json_object_get(im->rq->args, "header"), im->bad) : json_null());
+    (void)json_object_set_new(o, "field", has_column ? json_string(im->map.columns[im->bad].field->name) : json_null());
     (void)json_object_set_new(o, "reason", json_string(why->zh));
     (void)json_object_set_new(o, "reason_en", json_string(why->en));
     (void)json_array_append_new(im->refused, o);
@@ -73,8 +76,8 @@ static struct value text_value(const char *text)
 }
 
 /* Parses the cells of one record; *any tells whether there was one. */
-static enum err parse_cells(struct importing *im, const json_t *row, int child, struct value *values,
-    const struct field **bad, bool *any, struct why *why)
+static enum err parse_cells(
+    struct importing *im, const json_t *row, int child, struct value *values, bool *any, struct why *why)
 {
     const struct entity_desc *d = child < 0 ? im->map.desc : im->map.children[child].desc;
     for (size_t i = 0; i < im->map.column_count; i++) {
@@ -83,7 +86,7 @@ static enum err parse_cells(struct importing *im, const json_t *row, int child, 
         if (c->field == NULL || c->child != child || !json_is_string(cell) || json_string_length(cell) == 0) {
             continue;
         }
-        *bad = c->field;
+        im->bad = i;
         enum err e = field_parse(c->field, &im->work, bytes_of(json_string_value(cell), json_string_length(cell)),
             &values[catalogue_field_index(d, c->field)], why);
         if (e != ERR_OK) {
@@ -122,13 +125,13 @@ static enum err to_record(
 }
 
 /* One record of the row: parse, stamp, complete. ERR_NOT_FOUND: the row has nothing for it. */
-static enum err make_record(struct importing *im, const json_t *row, int child, struct write_record *out,
-    const struct field **bad, struct why *why)
+static enum err make_record(
+    struct importing *im, const json_t *row, int child, struct write_record *out, struct why *why)
 {
     const struct entity_desc *d = child < 0 ? im->map.desc : im->map.children[child].desc;
     struct value *values = arena_array(&im->work, d->field_count, sizeof(*values));
     bool any = child < 0;
-    enum err e = values == NULL ? ERR_NOMEM : parse_cells(im, row, child, values, bad, &any, why);
+    enum err e = values == NULL ? ERR_NOMEM : parse_cells(im, row, child, values, &any, why);
     if (e != ERR_OK || !any) {
         return e == ERR_OK ? ERR_NOT_FOUND : e;
     }
@@ -138,14 +141,15 @@ static enum err make_record(struct importing *im, const json_t *row, int child, 
     if (d->entity == ENTITY_CUSTOMER_ASSIGNMENT) {
         const struct field *staff = catalogue_field_by_name(d, BYTES_LIT("staff"));
         const struct field *station = catalogue_field_by_name(d, BYTES_LIT("station"));
-        *bad = staff;
         if (members_user_by_login(im->rq->app->members, values[catalogue_field_index(d, staff)].s) == NULL) {
             return why_set(why, ERR_INVALID, "没有这个顾问的登录名", "no consultant of that login");
         }
         set_code(d, values, "role", "sales");
         values[catalogue_field_index(d, station)] = text_value(im->station->code);
     }
-    *bad = NULL;
+    if (child < 0) {
+        im->bad = IMPORT_COLUMNS_MAX; /* a rule of the whole record; a child has one column that matters */
+    }
     catalogue_stamp(d, im->rq->now.wall_ms, bytes_str(im->rq->user->login), bytes_str(im->station->code), values);
     e = catalogue_complete(d, &im->work, values, why);
     return e == ERR_OK ? to_record(im, d, values, out) : e;
@@ -182,7 +186,6 @@ static enum err import_row(struct importing *im, const json_t *row)
 {
     struct write_group *g = &im->groups[im->group_count];
     struct why why = { .zh = { 0 } };
-    const struct field *bad = NULL;
     int64_t line = json_integer_value(json_array_get(row, 0));
     row_key(im, row, im->keys[im->group_count]);
     if (is_known(im, im->keys[im->group_count])) {
@@ -195,12 +198,12 @@ static enum err import_row(struct importing *im, const json_t *row)
     g->records = arena_array(&im->work, im->map.child_count + 1, sizeof(*g->records));
     enum err e = g->records == NULL ? ERR_NOMEM : ERR_OK;
     for (int child = -1; e == ERR_OK && child < (int)im->map.child_count; child++) {
-        e = make_record(im, row, child, &g->records[g->record_count], &bad, &why);
+        e = make_record(im, row, child, &g->records[g->record_count], &why);
         g->record_count += e == ERR_OK ? 1 : 0;
         e = e == ERR_NOT_FOUND ? ERR_OK : e;
     }
     if (is_row_fault(e)) {
-        refuse_row(im, line, bad, &why);
+        refuse_row(im, line, &why);
         return ERR_OK;
     }
     if (e != ERR_OK) {
@@ -295,6 +298,18 @@ static enum err note_import(struct importing *im)
     return audit_append(&im->rq->app->core.audit, &im->rq->app->arena, &entry);
 }
 
+/* Headings that no target was found for: the person must know that these columns stay out. */
+static json_t *ignored_columns(const struct importing *im)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < im->map.column_count; i++) {
+        if (im->map.columns[i].field == NULL) {
+            (void)json_array_append(list, json_array_get(json_object_get(im->rq->args, "header"), i));
+        }
+    }
+    return list;
+}
+
 enum err handle_import(struct request *rq)
 {
     struct importing im = { .rq = rq,
@@ -324,6 +339,7 @@ enum err handle_import(struct request *rq)
     (void)json_object_set_new(out, "imported", json_integer((json_int_t)im.imported));
     (void)json_object_set_new(out, "skipped", json_integer((json_int_t)im.skipped));
     (void)json_object_set_new(out, "refused", im.refused);
+    (void)json_object_set_new(out, "ignored", ignored_columns(&im));
     request_set(rq, out);
     return ERR_OK;
 }

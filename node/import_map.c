@@ -11,6 +11,10 @@
     X("手机", "mobile")                  \
     X("手机号", "mobile")                \
     X("手机号码", "mobile")              \
+    X("备用手机", "mobile")              \
+    X("其他手机", "mobile")              \
+    X("办公电话", "office")              \
+    X("信用代码", "org_uscc")            \
     X("座机", "home")                    \
     X("家庭电话", "home")                \
     X("办公室电话", "office")            \
