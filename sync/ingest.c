@@ -97,6 +97,49 @@ static enum err check_secrets(const struct commit_view *v, struct bytes secrets)
     return secrets.len == need ? ERR_OK : ERR_FORMAT;
 }
 
+/* One group's secret against the first part that this node has a key for. */
+static enum err secret_opens(
+    struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g, const uint8_t *secret)
+{
+    struct dossier d = { .id = core_group_dossier(v, g), .kind = g->kind, .station = g->station };
+    struct part_cursor cursor = group_parts(g);
+    struct part_item p;
+    memcpy(d.secret, secret, sizeof(d.secret));
+    while (group_next_part(&cursor, &p) == ERR_OK) {
+        struct open_part open;
+        enum err e = p.is_withheld ? ERR_NO_KEY : core_open_part(c, a, v, g, &p, &d, &open);
+        if (e == ERR_OK || e == ERR_SEAL || !core_is_refusal(e)) {
+            return e;
+        }
+    }
+    return ERR_OK; /* nothing here that we could open, now or wrongly */
+}
+
+/* A secret travels beside the commit and nothing signs it: a peer that hands on a wrong one would make the dossier
+ * unreadable here for good. So it is tried before anything is written, and a wrong one is that peer's fault. */
+static enum err try_secrets(struct core *c, const struct commit_view *v, struct bytes secrets)
+{
+    struct body_cursor cursor = commit_groups(v);
+    struct reader r = reader_of(secrets);
+    struct group_item g;
+    struct arena work;
+    enum err e = ERR_OK;
+    arena_init(&work, c->mem, CORE_ARENA_BYTES);
+    while (e == ERR_OK && commit_next_group(&cursor, &g) == ERR_OK) {
+        struct bytes secret = { 0 };
+        if (g.is_withheld || !g.is_new) {
+            continue;
+        }
+        arena_reset(&work);
+        e = reader_take(&r, SECRET_BYTES, &secret);
+        if (e == ERR_OK) {
+            e = secret_opens(c, &work, v, &g, secret.ptr);
+        }
+    }
+    arena_release(&work);
+    return e;
+}
+
 /* The place of a commit: after what is settled of its origin, and on a membership head that we know. */
 static enum err check_place(struct core *c, const struct commit_header *h)
 {
@@ -178,6 +221,9 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     }
     if (e == ERR_OK) {
         e = verify(c, a, &v, hash);
+    }
+    if (e == ERR_OK) {
+        e = try_secrets(c, &v, secrets);
     }
     if (e != ERR_OK) {
         return e;

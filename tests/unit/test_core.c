@@ -275,6 +275,11 @@ static void test_spoilt_commit_is_refused(void **state)
     }
     assert_int_equal(fleet_ingest(w.f, 2, commit, bytes_of(secrets.ptr, secrets.len - 1)), ERR_FORMAT);
     assert_int_equal(fleet_ingest(w.f, 2, commit, (struct bytes){ 0 }), ERR_FORMAT);
+    /* Nothing signs the secret beside it: a wrong one must not be planted. */
+    assert_true(secrets.len <= sizeof(spoilt));
+    memcpy(spoilt, secrets.ptr, secrets.len);
+    spoilt[0] ^= 1;
+    assert_int_equal(fleet_ingest(w.f, 2, commit, bytes_of(spoilt, secrets.len)), ERR_SEAL);
     assert_untouched(&w, 2);
     assert_int_equal(fleet_ingest(w.f, 2, commit, secrets), ERR_OK);
     fleet_free(w.f);
