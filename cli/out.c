@@ -22,6 +22,10 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("at", "时间", "time")                               \
     X("audit_entries", "审计条数", "audit entries")       \
     X("authority", "管成员", "holds authority")           \
+    X("born_epoch", "备份时代次", "epoch of the backup")  \
+    X("born_seq", "备份时序号", "last own commit in it")  \
+    X("born_time", "备份时间", "backup made at")          \
+    X("bytes", "字节", "bytes")                           \
     X("caught_up", "已对齐", "caught up")                 \
     X("code", "邀请码", "code")                           \
     X("commit", "提交号", "commit")                       \
@@ -83,9 +87,11 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("self", "本节点", "this node")                      \
     X("sent_bytes", "发出字节", "bytes out")              \
     X("sent_commits", "发出提交", "commits out")          \
+    X("seq", "序号", "sequence")                          \
     X("skipped", "跳过", "skipped")                       \
     X("state", "状态", "state")                           \
     X("station", "网点", "station")                       \
+    X("time", "时间", "time")                             \
     X("unreachable", "连不上", "unreachable")             \
     X("user", "员工", "user")                             \
     X("value", "值", "value")                             \

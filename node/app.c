@@ -6,6 +6,8 @@
 #include "node/app.h"
 
 #include "node/app_internal.h"
+#include "node/backup.h"
+#include "node/mark.h"
 #include "node/store_sqlite.h"
 #include "schema/base/check.h"
 
@@ -91,6 +93,9 @@ void app_close(struct app *app)
     if (app == NULL) {
         return;
     }
+    app->changed = NULL;
+    backup_abandon(app);
+    mark_close(app);
     if (app->core.mem != NULL) {
         core_close(&app->core);
     }
@@ -232,6 +237,13 @@ enum err app_open(const char *home, struct bytes passphrase, struct app **out, s
         e = open_rest(app, why);
     }
     if (e == ERR_OK) {
+        e = mark_open(app, false);
+        if (e == ERR_LIMIT) {
+            (void)why_set(why, e, "本节点的代次已用完；请吊销后重新加入集团",
+                "this node has used up its epochs; revoke it and join again");
+        }
+    }
+    if (e == ERR_OK) {
         *out = app;
     } else {
         app_close(app);
@@ -242,7 +254,7 @@ enum err app_open(const char *home, struct bytes passphrase, struct app **out, s
 /* Takes back what a failed creation left. */
 static void remove_files(const char *home)
 {
-    static const char *const names[] = { "jipan.db", "jipan.db-wal", "jipan.lock" };
+    static const char *const names[] = { "jipan.db", "jipan.db-wal", "jipan.lock", "jipan.mark", "jipan.mark.new" };
     char path[APP_PATH_MAX + 32];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         (void)snprintf(path, sizeof(path), "%s/%s", home, names[i]);
@@ -371,6 +383,9 @@ enum err app_create(const char *home, const struct app_init *in, char recovery_t
     }
     e = create_group(app, in);
     if (e == ERR_OK) {
+        e = mark_open(app, true);
+    }
+    if (e == ERR_OK) {
         *out = app;
     } else {
         app_close(app);
@@ -421,6 +436,9 @@ enum err app_create_joined(const char *home, struct bytes passphrase, const stru
     }
     if (e == ERR_OK) {
         e = open_core(app);
+    }
+    if (e == ERR_OK) {
+        e = mark_open(app, true);
     }
     app_close(app);
     if (e != ERR_OK) {

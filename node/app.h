@@ -47,6 +47,9 @@ struct app {
         uint8_t tag[32]; /* keyed hash of the token; the token itself is not kept */
     } sessions[APP_SESSIONS_MAX];
     size_t session_next;
+    bool has_mark; /* node/mark.h: what app_close brings up to date */
+    int64_t changes_at_mark;
+    struct backup *backup; /* the one under way, node/backup.h; NULL: none */
     bool members_changed; /* entries folded in the running transaction: a rollback must reload */
 };
 

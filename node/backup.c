@@ -1,0 +1,209 @@
+/*
+ * Owns: the backup under way: its names, its one copy, its "born from" mark. Invariant: the wanted name exists only for
+ * a complete, durable backup. Asks for no right and writes no audit entry: node/handlers_backup.c does.
+ */
+#include "node/backup.h"
+
+#include "node/mark.h"
+#include "node/sql.h"
+#include "node/vault/copy.h"
+#include "schema/base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NAME_BYTES = 256 };
+
+struct backup {
+    struct vault_copy *copy;
+    char dir[APP_PATH_MAX];
+    char name[NAME_BYTES];
+    uint64_t touched_ms;
+};
+
+void backup_born_put(const struct backup_born *b, uint8_t out[BACKUP_BORN_BYTES])
+{
+    for (size_t i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(b->node >> (8 * (3 - i)));
+        out[4 + i] = (uint8_t)(b->epoch >> (8 * (3 - i)));
+    }
+    for (size_t i = 0; i < 8; i++) {
+        out[8 + i] = (uint8_t)(b->seq >> (8 * (7 - i)));
+        out[16 + i] = (uint8_t)((uint64_t)b->wall_ms >> (8 * (7 - i)));
+    }
+}
+
+enum err backup_born_take(struct bytes v, struct backup_born *out)
+{
+    struct reader r = reader_of(v);
+    struct backup_born b;
+    uint64_t wall = 0;
+    if (reader_u32be(&r, &b.node) != ERR_OK || reader_u32be(&r, &b.epoch) != ERR_OK ||
+        reader_u64be(&r, &b.seq) != ERR_OK || reader_u64be(&r, &wall) != ERR_OK || r.left != 0) {
+        return ERR_DAMAGED;
+    }
+    b.wall_ms = (int64_t)wall;
+    *out = b;
+    return ERR_OK;
+}
+
+void backup_abandon(struct app *app)
+{
+    if (app->backup == NULL) {
+        return;
+    }
+    vault_copy_abandon(app->backup->copy);
+    free(app->backup);
+    app->backup = NULL;
+}
+
+/* Splits the path into a directory without links and a name. */
+static enum err split_path(struct backup *b, struct bytes path, struct why *why)
+{
+    char text[APP_PATH_MAX];
+    if (path.len == 0 || path.len >= sizeof(text) || path.ptr[0] != '/' || memchr(path.ptr, '\0', path.len) != NULL) {
+        return why_set(why, ERR_USAGE, "备份文件要写完整路径", "the backup file needs a full path");
+    }
+    memcpy(text, path.ptr, path.len);
+    text[path.len] = '\0';
+    char *slash = strrchr(text, '/');
+    size_t len = strlen(slash + 1);
+    if (len == 0 || len + sizeof(".part-journal") > sizeof(b->name)) {
+        return why_set(why, ERR_USAGE, "备份文件名为空或太长", "the name of the backup file is empty or too long");
+    }
+    memcpy(b->name, slash + 1, len + 1);
+    *slash = '\0';
+    char *dir = realpath(text[0] == '\0' ? "/" : text, NULL);
+    if (dir == NULL) {
+        return why_setf(why, ERR_NOT_FOUND, "没有目录 %s", "there is no directory %s", text);
+    }
+    bool fits = strlen(dir) < sizeof(b->dir);
+    memcpy(b->dir, fits ? dir : "", fits ? strlen(dir) + 1 : 1);
+    free(dir);
+    return fits ? ERR_OK : ERR_LIMIT;
+}
+
+/* A backup beside the store goes with it, and could bear the store's own name. */
+static enum err check_target(const struct app *app, const struct backup *b, bool overwrite, struct why *why)
+{
+    struct stat home;
+    struct stat dir;
+    struct stat file;
+    char path[APP_PATH_MAX + NAME_BYTES];
+    if (stat(app->home, &home) != 0 || stat(b->dir, &dir) != 0) {
+        return ERR_IO;
+    }
+    if (home.st_dev == dir.st_dev && home.st_ino == dir.st_ino) {
+        return why_set(why, ERR_USAGE, "备份不要放在节点自己的目录里；请写到另一块盘",
+            "a backup does not belong in the node's own directory; write it to another disk");
+    }
+    (void)snprintf(path, sizeof(path), "%s/%s", b->dir, b->name);
+    if (lstat(path, &file) != 0) {
+        return ERR_OK;
+    }
+    if (!S_ISREG(file.st_mode)) {
+        return why_setf(why, ERR_EXISTS, "%s 不是普通文件", "%s is not an ordinary file", path);
+    }
+    return overwrite ? ERR_OK
+                     : why_setf(why, ERR_EXISTS, "%s 已存在；要覆盖请加 --force",
+                           "%s exists already; --force overwrites it", path);
+}
+
+enum err backup_start(struct app *app, struct bytes path, bool overwrite, struct why *why)
+{
+    char part[NAME_BYTES + sizeof(".part")];
+    uint64_t now = app_now().mono_ms;
+    if (app->backup != NULL && now - app->backup->touched_ms < BACKUP_IDLE_MS) {
+        return why_set(why, ERR_BUSY, "另一个备份正在进行；稍后再试", "another backup is under way; try again later");
+    }
+    backup_abandon(app);
+    struct backup *b = calloc(1, sizeof(*b));
+    if (b == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err e = split_path(b, path, why);
+    if (e == ERR_OK) {
+        e = check_target(app, b, overwrite, why);
+    }
+    if (e == ERR_OK) {
+        (void)snprintf(part, sizeof(part), "%s.part", b->name);
+        e = vault_copy_begin(app->vault, b->dir, part, &b->copy, why);
+    }
+    if (e != ERR_OK) {
+        free(b);
+        return e;
+    }
+    b->touched_ms = now;
+    app->backup = b;
+    return ERR_OK;
+}
+
+/* The copy says of whom it is, and is at no place yet. */
+static enum err put_born(sqlite3 *db, const struct backup_born *born)
+{
+    uint8_t bytes[BACKUP_BORN_BYTES];
+    sqlite3_stmt *stmt = NULL;
+    enum err e = sql_exec(db, "BEGIN IMMEDIATE");
+    if (e == ERR_OK) {
+        e = mark_forget(db);
+    }
+    if (e == ERR_OK) {
+        e = err_from_sqlite(sqlite3_prepare_v2(
+            db, "INSERT OR REPLACE INTO kv_meta (k, v) VALUES (CAST('born' AS BLOB), ?1)", -1, &stmt, NULL));
+    }
+    if (e == ERR_OK) {
+        backup_born_put(born, bytes);
+        sql_bind_blob(stmt, 1, BYTES_OF(bytes));
+        int rc = sqlite3_step(stmt);
+        e = rc == SQLITE_DONE ? ERR_OK : err_from_sqlite(rc);
+    }
+    (void)sqlite3_finalize(stmt);
+    return e == ERR_OK ? sql_exec(db, "COMMIT") : e;
+}
+
+static enum err finish(struct app *app, struct backup_progress *out, struct why *why)
+{
+    struct backup *b = app->backup;
+    const struct core *c = &app->core;
+    const struct head *own = core_head(c, c->self.number, c->epoch);
+    struct stat st = { 0 };
+    char path[APP_PATH_MAX + NAME_BYTES];
+    out->born = (struct backup_born){
+        .node = c->self.number, .epoch = c->epoch, .seq = own == NULL ? 0 : own->upto, .wall_ms = app_now().wall_ms
+    };
+    enum err e = put_born(vault_copy_db(b->copy), &out->born);
+    if (e != ERR_OK) {
+        return e;
+    }
+    struct vault_copy *copy = b->copy;
+    b->copy = NULL;
+    e = vault_copy_finish(copy, b->name, why);
+    (void)snprintf(path, sizeof(path), "%s/%s", b->dir, b->name);
+    if (e == ERR_OK && stat(path, &st) == 0) {
+        out->bytes = (uint64_t)st.st_size;
+    }
+    return e;
+}
+
+enum err backup_step(struct app *app, int pages, struct backup_progress *out, struct why *why)
+{
+    struct backup_progress p = { .done = 0 };
+    if (app->backup == NULL) {
+        return why_set(why, ERR_NOT_FOUND, "没有正在进行的备份；请重新开始", "no backup is under way; start again");
+    }
+    app->backup->touched_ms = app_now().mono_ms;
+    enum err e = vault_copy_step(app->backup->copy, pages, &p.is_finished, why);
+    if (e == ERR_OK) {
+        vault_copy_progress(app->backup->copy, &p.done, &p.total);
+        e = p.is_finished ? finish(app, &p, why) : ERR_OK;
+    }
+    if (e != ERR_OK || p.is_finished) {
+        backup_abandon(app);
+    }
+    if (e == ERR_OK) {
+        *out = p;
+    }
+    return e;
+}

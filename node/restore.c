@@ -1,0 +1,367 @@
+/*
+ * Owns: making a node out of a backup. Everything is done in a directory of its own inside the home, `restore.part`:
+ * the copy, its check, its new epoch, its proof of place. Renaming jipan.db out of there is the moment the node exists.
+ * Invariant: while anything is half done there is no jipan.db in the home, or it is still the old one, whole.
+ */
+#include "node/backup.h"
+
+#include "node/mark.h"
+#include "node/sql.h"
+#include "schema/base/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { COPY_BYTES = 1 << 20, PATH_BYTES = APP_PATH_MAX + 64 };
+
+static const char stage_name[] = "restore.part";
+static const char aside_db[] = "jipan.db.before-restore";
+static const char aside_wal[] = "jipan.db.before-restore-wal";
+
+struct work {
+    const struct restore *in;
+    char stage[PATH_BYTES];
+    bool made_home;
+    int run_lock, store_lock;
+};
+
+static void path_in(char out[PATH_BYTES], const char *dir, const char *name)
+{
+    int n = snprintf(out, PATH_BYTES, "%s/%s", dir, name);
+    check(n > 0 && n < PATH_BYTES); /* restore_run bounds the home's length */
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+    path_in(path, dir, name);
+    return lstat(path, &st) == 0;
+}
+
+static enum err move(const char *from_dir, const char *from, const char *to_dir, const char *to)
+{
+    char a[PATH_BYTES];
+    char b[PATH_BYTES];
+    path_in(a, from_dir, from);
+    path_in(b, to_dir, to);
+    return rename(a, b) == 0 ? ERR_OK : ERR_IO;
+}
+
+static enum err sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 ? -1 : fsync(fd);
+    (void)(fd < 0 ? 0 : close(fd));
+    return rc == 0 ? ERR_OK : ERR_IO;
+}
+
+static void remove_stage(const struct work *w)
+{
+    static const char *const names[] = { "jipan.db", "jipan.db-wal", "jipan.db-journal", "jipan.lock", "jipan.mark",
+        "jipan.mark.new" };
+    char path[PATH_BYTES];
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        path_in(path, w->stage, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(w->stage);
+}
+
+/* --- the place
+ * ---------------------------------------------------------------------------------------------------- */
+
+static enum err take_lock(const struct work *w, const char *name, int *fd)
+{
+    char path[PATH_BYTES];
+    path_in(path, w->in->home, name);
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*fd < 0) {
+        return ERR_IO;
+    }
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
+        return ERR_OK;
+    }
+    (void)close(*fd);
+    *fd = -1;
+    return ERR_LOCKED;
+}
+
+/* Folds the old store's log into its file, so that one file moves aside. A store that does not open keeps its log. */
+static enum err settle_old(const struct work *w)
+{
+    struct vault *v = NULL;
+    struct why ignored = { .zh = { 0 } };
+    enum err e = vault_open(w->in->home, w->in->passphrase, &v, &ignored);
+    vault_close(e == ERR_OK ? v : NULL);
+    return e == ERR_LOCKED ? e : ERR_OK;
+}
+
+static enum err check_place(const struct work *w, struct why *why)
+{
+    const char *home = w->in->home;
+    bool has_store = is_there(home, "jipan.db");
+    if (has_store && !w->in->replace) {
+        return why_setf(why, ERR_EXISTS, "%s 里已有节点；恢复到空目录，或加 --force 把现有的库移到一边",
+            "there already is a node in %s; restore into an empty directory, or move it aside with --force", home);
+    }
+    if ((has_store && is_there(home, aside_db)) || (is_there(home, "jipan.db-wal") && is_there(home, aside_wal))) {
+        return why_set(why, ERR_EXISTS, "目录里已有上次移开的库 jipan.db.before-restore；请先收好它",
+            "there already is a store moved aside, jipan.db.before-restore; put it away first");
+    }
+    return ERR_OK;
+}
+
+static enum err take_place(struct work *w, struct why *why)
+{
+    const char *home = w->in->home;
+    if (mkdir(home, 0700) == 0) {
+        w->made_home = true;
+    } else if (errno != EEXIST) {
+        return why_setf(
+            why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "不能建立目录 %s", "cannot create directory %s", home);
+    }
+    enum err e = take_lock(w, "run.lock", &w->run_lock);
+    if (e == ERR_OK) {
+        e = check_place(w, why);
+    }
+    if (e == ERR_OK && w->in->replace && app_exists(home)) {
+        e = settle_old(w);
+    }
+    if (e == ERR_OK) {
+        e = take_lock(w, "jipan.lock", &w->store_lock);
+    }
+    if (e == ERR_LOCKED) {
+        return why_setf(why, e, "%s 的节点正在运行；先停止它", "the node of %s is running; stop it first", home);
+    }
+    if (e == ERR_IO) {
+        return why_setf(why, e, "不能写目录 %s；请检查目录和权限",
+            "cannot write to %s; check the directory and its permissions", home);
+    }
+    return e;
+}
+
+static void leave_place(struct work *w, bool is_done)
+{
+    char path[PATH_BYTES];
+    if (w->store_lock >= 0) {
+        remove_stage(w); /* else it may be another restore's */
+    }
+    if (!is_done && w->made_home && w->store_lock >= 0) {
+        path_in(path, w->in->home, "run.lock");
+        (void)unlink(path);
+        path_in(path, w->in->home, "jipan.lock");
+        (void)unlink(path);
+        (void)rmdir(w->in->home);
+    }
+    (void)(w->store_lock >= 0 ? close(w->store_lock) : 0);
+    (void)(w->run_lock >= 0 ? close(w->run_lock) : 0);
+}
+
+/* --- the copy
+ * ------------------------------------------------------------------------------------------------------- */
+
+static enum err write_all(int fd, const uint8_t *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO;
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    return ERR_OK;
+}
+
+static enum err pump(const struct restore *in, int from, int to, uint64_t total)
+{
+    uint8_t *piece = malloc(COPY_BYTES);
+    uint64_t done = 0;
+    enum err e = piece == NULL ? ERR_NOMEM : ERR_OK;
+    while (e == ERR_OK) {
+        ssize_t n = read(from, piece, COPY_BYTES);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            e = n < 0 ? ERR_IO : ERR_OK;
+            break;
+        }
+        e = write_all(to, piece, (size_t)n);
+        done += (uint64_t)n;
+        if (in->progress != NULL) {
+            in->progress(in->ctx, done, total);
+        }
+    }
+    free(piece);
+    return e == ERR_OK && fsync(to) != 0 ? ERR_IO : e;
+}
+
+static enum err copy_file(const struct work *w, int from, uint64_t total, struct why *why)
+{
+    char path[PATH_BYTES];
+    remove_stage(w);
+    if (mkdir(w->stage, 0700) != 0) {
+        return why_setf(why, ERR_IO, "不能建立目录 %s", "cannot create directory %s", w->stage);
+    }
+    path_in(path, w->stage, "jipan.db");
+    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    enum err e = to < 0 ? ERR_IO : pump(w->in, from, to, total);
+    e = to >= 0 && close(to) != 0 && e == ERR_OK ? ERR_IO : e;
+    if (e == ERR_FULL) {
+        return why_set(why, e, "磁盘放不下这个备份", "the disk has no room for this backup");
+    }
+    return e == ERR_OK ? ERR_OK
+                       : why_setf(why, e, "读备份或写 %s 失败", "reading the backup or writing %s failed", path);
+}
+
+static enum err stage_copy(const struct work *w, struct why *why)
+{
+    struct stat st;
+    int from = open(w->in->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (from < 0) {
+        return why_setf(why, errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO, "读不到备份 %s",
+            "cannot read the backup %s", w->in->file);
+    }
+    enum err e = fstat(from, &st) != 0 || !S_ISREG(st.st_mode)
+                     ? why_setf(why, ERR_INVALID, "%s 不是普通文件", "%s is not an ordinary file", w->in->file)
+                     : copy_file(w, from, (uint64_t)st.st_size, why);
+    (void)close(from);
+    return e;
+}
+
+/* --- the check
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* Every page, before anything is written into the copy; and that a backup made it, not a raw copy of a live store. */
+static enum err check_copy(const struct work *w, struct backup_born *born, struct why *why)
+{
+    struct vault *v = NULL;
+    sqlite3_stmt *stmt = NULL;
+    struct bytes bytes = { 0 };
+    enum err e = vault_open(w->stage, w->in->passphrase, &v, why);
+    if (e != ERR_OK) {
+        return e == ERR_DAMAGED || e == ERR_FORMAT
+                   ? why_setf(why, ERR_DAMAGED, "备份 %s 损坏，或不是备份文件；没有恢复任何内容",
+                         "the backup %s is damaged, or not a backup; nothing was restored", w->in->file)
+                   : e;
+    }
+    e = vault_verify(v, why);
+    if (e == ERR_OK) {
+        int rc =
+            sqlite3_prepare_v2(vault_db(v), "SELECT v FROM kv_meta WHERE k = CAST('born' AS BLOB)", -1, &stmt, NULL);
+        rc = rc == SQLITE_OK ? sqlite3_step(stmt) : rc;
+        e = rc == SQLITE_ROW ? sql_column_blob(stmt, 0, &bytes) : ERR_INVALID;
+        e = e == ERR_OK ? backup_born_take(bytes, born) : e;
+        (void)sqlite3_finalize(stmt);
+        if (e == ERR_INVALID) {
+            (void)why_setf(why, e, "%s 不是 jipan backup 写的文件", "%s was not written by jipan backup", w->in->file);
+        }
+    }
+    vault_close(v);
+    return e;
+}
+
+/* Opening the copy finds no proof of place in it and draws the new epoch; closing it leaves the proof for its place. */
+static enum err take_identity(const struct work *w, struct restored *out, struct why *why)
+{
+    struct app *app = NULL;
+    uint8_t bytes[BACKUP_BORN_BYTES];
+    enum err e = app_open(w->stage, w->in->passphrase, &app, why);
+    if (e != ERR_OK) {
+        return e;
+    }
+    e = app_verify(app, true, false, why);
+    if (e == ERR_OK && (app->core.epoch <= out->born.epoch || app->core.self.number != out->born.node)) {
+        e = ERR_DAMAGED;
+    }
+    if (e == ERR_OK) {
+        e = app_begin(app);
+    }
+    if (e == ERR_OK) {
+        backup_born_put(&out->born, bytes);
+        e = app->store->ops->put(app->store, SPACE_META, BYTES_LIT("restored"), BYTES_OF(bytes));
+        e = e == ERR_OK ? app->store->ops->del(app->store, SPACE_META, BYTES_LIT("born")) : e;
+        e = app_end(app, e);
+    }
+    out->node = app->core.self.number;
+    out->epoch = app->core.epoch;
+    out->is_authority = app->core.is_authority;
+    app_close(app);
+    return e == ERR_OK && is_there(w->stage, "jipan.db-wal") ? ERR_IO : e;
+}
+
+/* --- the moment
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* jipan.db goes first: without it nobody takes the log for a store's. A second run finds the log alone and moves it. */
+static enum err move_aside(const struct work *w, bool *did)
+{
+    const char *home = w->in->home;
+    enum err e = ERR_OK;
+    *did = is_there(home, aside_db);
+    if (is_there(home, "jipan.db")) {
+        e = move(home, "jipan.db", home, aside_db);
+        *did = true;
+    }
+    if (e == ERR_OK && is_there(home, "jipan.db-wal")) {
+        e = move(home, "jipan.db-wal", home, aside_wal);
+    }
+    return e == ERR_OK ? sync_dir(home) : e;
+}
+
+static enum err install(const struct work *w, struct restored *out)
+{
+    const char *home = w->in->home;
+    enum err e = sync_dir(w->stage);
+    if (e == ERR_OK) {
+        e = move_aside(w, &out->has_aside);
+    }
+    if (e == ERR_OK) {
+        e = move(w->stage, "jipan.mark", home, "jipan.mark");
+    }
+    if (e == ERR_OK) {
+        e = sync_dir(home);
+    }
+    if (e == ERR_OK) {
+        e = move(w->stage, "jipan.db", home, "jipan.db");
+    }
+    return e == ERR_OK ? sync_dir(home) : e;
+}
+
+enum err restore_run(const struct restore *in, struct restored *out, struct why *why)
+{
+    struct work w = { .in = in, .run_lock = -1, .store_lock = -1 };
+    struct restored r = { .node = 0 };
+    if (strlen(in->home) >= APP_PATH_MAX) {
+        return ERR_LIMIT;
+    }
+    path_in(w.stage, in->home, stage_name);
+    enum err e = take_place(&w, why);
+    if (e == ERR_OK) {
+        e = stage_copy(&w, why);
+    }
+    if (e == ERR_OK) {
+        e = check_copy(&w, &r.born, why);
+    }
+    if (e == ERR_OK) {
+        e = take_identity(&w, &r, why);
+    }
+    if (e == ERR_OK) {
+        e = install(&w, &r);
+    }
+    leave_place(&w, e == ERR_OK);
+    if (e == ERR_OK) {
+        *out = r;
+    }
+    return e;
+}
