@@ -36,8 +36,8 @@ static enum err full_path(struct cli *c, const char *file, char out[PATH_BYTES])
 static json_t *time_json(int64_t wall_ms)
 {
     char text[DATE_TEXT_BYTES];
-    (void)instant_text(wall_ms / 1000 * 1000, text);
-    return json_string(text);
+    size_t len = instant_text(wall_ms / 1000 * 1000, text);
+    return json_stringn(text, len);
 }
 
 static uint64_t number_in(const json_t *o, const char *key)
@@ -110,9 +110,9 @@ static void advise(const struct cli *c, const struct restored *r)
         cli_say(c, "原来的库移到了 jipan.db.before-restore", "the old store is now jipan.db.before-restore");
     }
     if (r->is_authority) {
-        cli_say(c, "本节点管理成员名册：先 jipan sync --once 取回备份之后的名册，再邀请或修改人员",
-            "this node keeps the membership: run jipan sync --once to fetch what was changed since the backup before you "
-            "invite or change anybody");
+        cli_say(c, "本节点管理成员名册：先与另一个节点对一次账，取回备份之后的名册，再邀请或修改人员",
+            "this node keeps the membership: let it sync with another node once, to fetch what was changed since the "
+            "backup, before you invite or change anybody");
     } else {
         cli_say(c, "备份之后已送出的数据，下次对账时自动取回",
             "what had left this node since the backup comes back with the next sync");
