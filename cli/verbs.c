@@ -125,6 +125,15 @@ static enum err build_id(struct cli *c)
     return e;
 }
 
+static enum err build_known(struct cli *c)
+{
+    enum err e = need_words(c, 1, 1);
+    if (e == ERR_OK) {
+        set_word(c, "value", 0);
+    }
+    return e;
+}
+
 static enum err build_get(struct cli *c)
 {
     const char *clear = cli_option(c, "clear");
@@ -364,6 +373,8 @@ const struct cli_verb cli_verbs[] = {
     { "delete", "delete", "delete 实体/编号", "删除一条记录", "delete a record", build_id, NULL },
     { "get", "get", "get 实体/编号 --purpose P1", "看一条记录", "show a record", build_get, get_options },
     { "find", "find", "find 实体 字段=值 … --purpose P1", "查找记录", "find records", build_find, find_options },
+    { "known", "known", "known 号码 --purpose P1", "这个号码、车或证件是否已有登记",
+        "is this number, vehicle or document known", build_known, purpose_options },
     { "history", "history", "history 实体/编号 --purpose P1", "一条记录的全部写入", "every write of a record", build_id,
         purpose_options },
     { "conflicts", "conflicts", "conflicts [--open]", "冲突日志", "the conflict log", build_plain, conflicts_options },
@@ -406,8 +417,8 @@ const struct cli_verb cli_verbs[] = {
     { "passphrase", NULL, "passphrase [--recovery-file 文件] [--new-passphrase-file 文件]",
         "更换磁盘口令，或用恢复密钥重设", "change the disk passphrase, or set it anew with the recovery key",
         cmd_passphrase, passphrase_options },
-    { "backup", NULL, "backup 文件", "备份本节点（节点可以在运行）", "back this node up (it may be running)", cmd_backup,
-        backup_options },
+    { "backup", NULL, "backup 文件", "备份本节点（节点可以在运行）", "back this node up (it may be running)",
+        cmd_backup, backup_options },
     { "restore", NULL, "restore 文件", "用备份恢复节点", "make the node anew from a backup", cmd_restore,
         restore_options },
     { "verify", "verify", "verify [--deep] [--rebuild]", "检查库", "check the store", build_plain, verify_options },

@@ -289,14 +289,16 @@ static enum err create_vault(const char *home, struct bytes passphrase, char rec
 
 static enum err check_init(const struct app_init *in, struct why *why)
 {
-    if (in->group_name.len == 0 || in->group_name.len > MEMBER_NAME_MAX_BYTES || !is_plain_text(in->group_name)) {
+    if (in->group_name.len == 0 || in->group_name.len > MEMBER_NAME_MAX_BYTES ||
+        !member_text_is_plain(in->group_name)) {
         return why_set(why, ERR_USAGE, "请用 --group 写明集团名称", "name the group with --group");
     }
-    if (in->station_code.len == 0 || in->station_code.len > MEMBER_CODE_MAX_BYTES || !is_plain_text(in->station_code)) {
+    if (in->station_code.len == 0 || in->station_code.len > MEMBER_CODE_MAX_BYTES ||
+        !member_text_is_plain(in->station_code)) {
         return why_set(
             why, ERR_USAGE, "请用 --station 写明网点代码，例如 S1", "give the station's code with --station, e.g. S1");
     }
-    if (!is_login(in->admin_login) || in->admin_password.len < PASSWORD_MIN_BYTES ||
+    if (!member_login_is_plain(in->admin_login) || in->admin_password.len < PASSWORD_MIN_BYTES ||
         in->admin_password.len > PASSWORD_MAX_BYTES) {
         return why_set(why, ERR_USAGE,
             "管理员需要登录名（1 到 32 个字母、数字、点、横线或下划线）和 8 到 256 个字节的密码",

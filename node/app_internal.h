@@ -8,8 +8,8 @@ void identity_from_seeds(struct node_secrets *self, uint32_t number, const uint8
     const uint8_t box_seed[32], const uint8_t tls_seed[32]);
 /* True if the text shows as it is: UTF-8 without control or invisible characters or blanks at its ends. Names end up on
  * terminals of all nodes and are for ever in the membership log. */
-bool is_plain_text(struct bytes text);
-bool is_login(struct bytes v); /* letters, digits, dot, hyphen, underscore */
+bool member_text_is_plain(struct bytes text);
+bool member_login_is_plain(struct bytes v); /* letters, digits, dot, hyphen, underscore */
 enum { PASSWORD_MIN_BYTES = 8, PASSWORD_MAX_BYTES = 256 };
 MUST_USE enum err password_verifier(struct bytes password, char out[MEMBER_VERIFIER_BYTES]);
 MUST_USE enum err member_add_genesis(struct app *app, struct bytes group_name);

@@ -116,7 +116,7 @@ static enum err need_authority(const struct app *app, struct why *why)
         "only the node that founded the group can change its members; run this there");
 }
 
-bool is_plain_text(struct bytes text)
+bool member_text_is_plain(struct bytes text)
 {
     struct mem mem = app_mem(PLAIN_TEXT_MEM_BYTES);
     struct arena a;
@@ -127,7 +127,7 @@ bool is_plain_text(struct bytes text)
     return is_plain;
 }
 
-bool is_login(struct bytes v)
+bool member_login_is_plain(struct bytes v)
 {
     for (size_t i = 0; i < v.len; i++) {
         uint8_t c = v.ptr[i];
@@ -151,7 +151,7 @@ static enum err check_user(
     struct app *app, const struct app_user *in, const struct member_station **station, struct why *why)
 {
     *station = members_station_by_code(app->members, in->station_code);
-    if (!is_login(in->login)) {
+    if (!member_login_is_plain(in->login)) {
         return why_set(why, ERR_INVALID, "登录名用 1 到 32 个字母、数字、点、横线或下划线",
             "a login is 1 to 32 letters, digits, dots, hyphens or underscores");
     }
@@ -166,7 +166,7 @@ static enum err check_user(
         return why_set(
             why, ERR_USAGE, "请用 --role 给出岗位，例如 SC、SM、PA", "give a role with --role, e.g. SC, SM, PA");
     }
-    if (in->name.len > MEMBER_NAME_MAX_BYTES || !is_plain_text(in->name)) {
+    if (in->name.len > MEMBER_NAME_MAX_BYTES || !member_text_is_plain(in->name)) {
         return why_set(why, ERR_INVALID, "姓名太长或含有不能显示的字符",
             "the name is too long or holds signs that cannot be shown");
     }

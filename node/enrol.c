@@ -148,7 +148,8 @@ static enum err check_invite(struct app *app, const struct app_invite *in, uint3
         return why_set(why, ERR_USAGE, "--kind 写 station、laptop、hub、relay 或 auditor",
             "--kind is station, laptop, hub, relay or auditor");
     }
-    if (in->station_code.len == 0 || in->station_code.len > MEMBER_CODE_MAX_BYTES || !is_plain_text(in->station_code)) {
+    if (in->station_code.len == 0 || in->station_code.len > MEMBER_CODE_MAX_BYTES ||
+        !member_text_is_plain(in->station_code)) {
         return why_set(why, ERR_USAGE, "请用 --station 写明网点代码", "give the station's code with --station");
     }
     if (in->kind == NODE_LAPTOP && in->holds_group) {
@@ -244,7 +245,7 @@ static enum err add_enrolled(struct app *app, const struct open_invite *in, cons
     memcpy(n.tls_key, tls_key, 32);
     memcpy(n.scope, in->scope, sizeof(n.scope));
     n.scope_count = in->scope_count;
-    if (rq->address.len > 0 && rq->address.len <= MEMBER_NAME_MAX_BYTES && is_plain_text(rq->address)) {
+    if (rq->address.len > 0 && rq->address.len <= MEMBER_NAME_MAX_BYTES && member_text_is_plain(rq->address)) {
         memcpy(n.address, rq->address.ptr, rq->address.len);
     }
     if (e == ERR_OK) {
