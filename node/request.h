@@ -41,6 +41,7 @@ struct request_verb {
 
 /* Each handlers_*.c exports one table ended by a NULL name; request.c lists the tables. */
 extern const struct request_verb handlers_read[]; /* get find history conflicts conflict due */
+extern const struct request_verb handlers_known[]; /* known */
 extern const struct request_verb handlers_write[]; /* new set delete decide */
 extern const struct request_verb handlers_bulk[]; /* import export dump */
 extern const struct request_verb handlers_audit[]; /* audit audit-verify audit-export */
