@@ -65,6 +65,18 @@ static enum err heads_keep(struct core *c, const struct head *h)
     return heads_insert(c, i, h);
 }
 
+enum err core_room_for_origin(const struct core *c, uint32_t node, uint32_t epoch)
+{
+    size_t epochs = 0;
+    if (core_head(c, node, epoch) != NULL || node == c->self.number) {
+        return ERR_OK;
+    }
+    for (size_t i = 0; i < c->heads.count; i++) {
+        epochs += c->heads.at[i].node == node ? 1 : 0;
+    }
+    return epochs >= CORE_EPOCHS_PER_NODE_MAX || c->heads.count >= CORE_ORIGINS_MAX ? ERR_LIMIT : ERR_OK;
+}
+
 enum err core_set_head(struct core *c, const struct head *h)
 {
     struct buf key;
@@ -220,6 +232,10 @@ enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uin
     }
     if (have != NULL && have->upto >= upto) {
         return ERR_OK;
+    }
+    enum err e = core_room_for_origin(c, node, epoch);
+    if (e != ERR_OK) {
+        return e;
     }
     const struct head h = { .node = node, .epoch = epoch, .upto = upto, .hlc = have == NULL ? 0 : have->hlc };
     return core_set_head(c, &h);

@@ -132,6 +132,13 @@ struct dossier_id core_group_book(const struct core *c);
 MUST_USE enum err core_ingest(
     struct core *c, struct arena *a, struct now now, struct bytes commit, struct bytes secrets);
 
+/*
+ * Origins are told to every peer in every hello, so nobody may fill the list: at most so many epochs of one node (a
+ * restore makes one) and so many origins in all, with room left for our own. ERR_LIMIT: this one is not taken up.
+ */
+enum { CORE_EPOCHS_PER_NODE_MAX = 64, CORE_ORIGINS_MAX = VV_MAX - 128 };
+MUST_USE enum err core_room_for_origin(const struct core *c, uint32_t node, uint32_t epoch);
+
 /* A peer says that commits of an origin up to `upto` exist and are not for us. Moves the head. ERR_PROTOCOL: of our own
  * commits, or beyond CORE_SEQ_MAX. */
 MUST_USE enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uint64_t upto);

@@ -159,6 +159,9 @@ static enum err check_place(struct core *c, const struct commit_header *h)
     if (members_node(c->members, h->dot.node) == NULL) {
         return ERR_UNKNOWN_PEER;
     }
+    if (core_room_for_origin(c, h->dot.node, h->dot.epoch) != ERR_OK) {
+        return ERR_LIMIT;
+    }
     if (h->member_number > members_head(c->members, ours)) {
         return ERR_GAP;
     }

@@ -300,17 +300,18 @@ static enum err check_own_past(struct sync *s, const struct vv *settled)
     for (size_t i = 0; i < settled->count; i++) {
         struct dot d = settled->at[i];
         const struct head *own = core_head(c, d.node, d.epoch);
-        if (d.node == c->self.number && d.epoch >= c->epoch && d.seq > (own == NULL ? 0 : own->upto)) {
+        bool could_be_ours =
+            d.node == c->self.number && d.epoch >= c->epoch && d.epoch - c->epoch <= SYNC_EPOCH_STEP_MAX;
+        if (could_be_ours && d.seq > (own == NULL ? 0 : own->upto)) {
             is_behind = true;
             top = d.epoch > top ? d.epoch : top;
         }
     }
-    if (!is_behind) {
+    /* The claim is not proven until our commits come back, so it may cost a few epochs, not all of them. */
+    if (!is_behind || s->epochs_drawn == SYNC_EPOCHS_DRAWN_MAX || top == UINT32_MAX) {
         return ERR_OK;
     }
-    if (top == UINT32_MAX) {
-        return ERR_PROTOCOL;
-    }
+    s->epochs_drawn++;
     c->epoch = top + 1;
     const uint8_t epoch[4] = { (uint8_t)(c->epoch >> 24), (uint8_t)(c->epoch >> 16), (uint8_t)(c->epoch >> 8),
         (uint8_t)c->epoch };
@@ -363,6 +364,24 @@ static enum err on_members(struct sync *s, struct session *ses, const struct wir
     return e;
 }
 
+/* Whose word counts that commits are not for us. What lies beyond a revoked node's cut counts nowhere. Nothing else is
+ * withheld from a station or hub that holds the group; others believe the origin itself, a station or hub that holds
+ * the group, and a laptop its own station. */
+static bool may_withhold(const struct sync *s, const struct session *ses, struct dot upto)
+{
+    const struct member_node *self = members_node(s->core->members, s->core->self.number);
+    const struct member_node *peer = members_node(s->core->members, ses->node);
+    if (self == NULL || peer == NULL || !members_accepts_dot(s->core->members, upto)) {
+        return self != NULL && peer != NULL;
+    }
+    if (self->holds_group && (self->kind == NODE_STATION || self->kind == NODE_HUB)) {
+        return false;
+    }
+    bool serves = peer->kind == NODE_STATION || peer->kind == NODE_HUB;
+    bool is_home = self->kind == NODE_LAPTOP && peer->station == self->station;
+    return upto.node == ses->node || (serves && (peer->holds_group || is_home));
+}
+
 static enum err take_item(struct sync *s, struct session *ses, const struct wire_item *item, struct now now)
 {
     struct commit_view v;
@@ -375,6 +394,9 @@ static enum err take_item(struct sync *s, struct session *ses, const struct wire
         const struct dot upto = { .node = item->node, .epoch = item->epoch, .seq = item->upto };
         if (upto.seq == 0 || members_node(s->core->members, upto.node) == NULL) {
             return ERR_PROTOCOL;
+        }
+        if (!may_withhold(s, ses, upto)) {
+            return ERR_OK; /* the commits may still come, from somebody else */
         }
         e = core_settle_withheld(s->core, item->node, item->epoch, item->upto);
         return e == ERR_OK ? vv_raise(&ses->known, &ses->arena, upto) : e;

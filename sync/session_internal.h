@@ -4,7 +4,7 @@
 #include "sync/session.h"
 
 /* Shared by session.c and outbound.c only. */
-enum { SYNC_STEP_BYTES = 64 << 20 };
+enum { SYNC_STEP_BYTES = 64 << 20, SYNC_EPOCH_STEP_MAX = 1024, SYNC_EPOCHS_DRAWN_MAX = 4 };
 
 struct session {
     enum session_state state;
@@ -38,6 +38,7 @@ struct sync {
     struct arena work; /* one commit at a time */
     bool in_transaction;
     bool is_stepping;
+    unsigned epochs_drawn; /* since the process started, because of what peers claimed */
 };
 
 MUST_USE enum err sync_act(struct sync *s, const struct sync_action *action);

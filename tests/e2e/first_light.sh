@@ -14,4 +14,6 @@ if [ ! -f "$contract" ]; then
     fi
     exit 77
 fi
+# The script writes UTF-8 and asks iconv for GB18030: that needs a UTF-8 locale, which a bare machine has not set.
+export LC_ALL=C.UTF-8
 exec bash "$contract"
