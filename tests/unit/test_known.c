@@ -103,6 +103,22 @@ static void who_may_see_more_gets_the_id(void **state)
     expect_answer(s2, "qian", "13900001234", "P1", nothing); /* managers of other stations have no match */
 }
 
+/* The group's managers see totals, and for sharing between stations a match. */
+static void the_group_may_match_for_sharing(void **state)
+{
+    (void)state;
+    struct why why = { { 0 }, { 0 } };
+    uint32_t number = 0;
+    const struct app_user gao = { .login = BYTES_LIT("gao"),
+        .name = BYTES_LIT("gao"),
+        .station_code = BYTES_LIT("S1"),
+        .roles = role_bit(ROLE_GP),
+        .password = BYTES_LIT("a password 1") };
+    need(app_user_add(s1, &gao, &number, &why), &why);
+    expect_answer(s1, "gao", "13900001234", "P7", the_match[0]);
+    expect(1, known(s1, "gao", "13900001234", "P8"));
+}
+
 static void an_assignment_names_the_owner(void **state)
 {
     (void)state;
@@ -149,8 +165,8 @@ static void who_has_no_match_is_refused(void **state)
     expect(1, known(s1, "boss", "13900001234", "P11"));
     expect(2, known(s1, "sun", "13900001234", "P77"));
     /* totals are no right to ask about one person; the same for what is known and what is not */
-    json_t *hit = known(s1, "mei", "13900001234", "P8");
-    json_t *miss = known(s1, "mei", "13900001235", "P8");
+    json_t *hit = known(s1, "mei", "13900001234", "P6");
+    json_t *miss = known(s1, "mei", "13900001235", "P6");
     assert_true(json_equal(hit, miss));
     assert_string_equal(text_in(hit, "error"), "DENIED");
     json_decref(miss);
@@ -327,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(another_station_gets_station_and_mask),
         cmocka_unit_test(who_may_see_more_gets_the_id),
+        cmocka_unit_test(the_group_may_match_for_sharing),
         cmocka_unit_test(an_assignment_names_the_owner),
         cmocka_unit_test(the_value_is_brought_into_normal_form),
         cmocka_unit_test(who_has_no_match_is_refused),
