@@ -52,11 +52,13 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("imported", "收下", "imported")                     \
     X("in_sync", "已对账", "in sync")                     \
     X("kind", "类型", "kind")                             \
+    X("known", "已有登记", "known")                       \
     X("line", "行", "line")                               \
     X("links", "线路", "links")                           \
     X("listen", "监听", "listens on")                     \
     X("login", "登录名", "login")                         \
     X("losers", "其他值", "other values")                 \
+    X("matches", "登记在", "registered at")               \
     X("meaning", "含义", "meaning")                       \
     X("members", "成员名册", "membership entries")        \
     X("name", "姓名", "name")                             \
@@ -66,7 +68,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("ok", "完好", "ok")                                 \
     X("open", "待裁定", "open")                           \
     X("outbound", "本方发起", "outbound")                 \
-    X("owner", "机主", "owner")                           \
+    X("owner", "归属人", "owner")                         \
     X("own", "自己的", "own")                             \
     X("peer", "对方节点", "peer")                         \
     X("purpose", "目的", "purpose")                       \
@@ -114,6 +116,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("state", "waiting", "断开，待重试") \
     X("view", "clear", "原文")            \
     X("view", "masked", "遮蔽")           \
+    X("view", "match", "只比对")          \
     X("view", "none", "无")               \
     X("view", "hidden", "不可见")         \
     X("own", "clear", "原文")             \
@@ -124,6 +127,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("result", "OK", "成功")             \
     X("result", "DENIED", "拒绝")         \
     X("result", "NOT_FOUND", "没有找到")  \
+    X("result", "LIMIT", "次数已满")      \
     X("grade", "conflict", "冲突")        \
     X("grade", "agreed", "一致")
 

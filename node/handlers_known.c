@@ -318,7 +318,7 @@ static json_t *answer_of(struct asking *q)
     return out;
 }
 
-static enum err look(struct asking *q)
+static enum err look(struct asking *q, enum role role)
 {
     struct audit_entry *question = view_note(&q->v, AUDIT_SEARCH, q->d, NULL);
     enum err e = question == NULL ? ERR_NOMEM : ERR_OK;
@@ -328,6 +328,7 @@ static enum err look(struct asking *q)
     }
     if (e == ERR_OK) {
         question->view = VIEW_MATCH; /* what count_question counts */
+        question->role = role;
         question->fields[question->field_count++] = q->f->number;
         question->count = q->count;
         e = view_release(&q->v, answer_of(q));
@@ -357,7 +358,7 @@ static enum err verb_known(struct request *rq)
         return view_deny(&q.v, q.d, NULL, q.f, &answer);
     }
     e = limit_rate(&q);
-    return e == ERR_OK ? look(&q) : e;
+    return e == ERR_OK ? look(&q, answer.role) : e;
 }
 
 const struct request_verb handlers_known[] = {
