@@ -160,6 +160,10 @@ static enum err draft_record(struct drafting *dr, struct draft_group *g, struct 
             rec->fields[rec->field_count++] = from->fields[i];
         }
     }
+    if (rec->field_count == 0) {
+        return why_set(
+            dr->why, ERR_INVALID, "这条记录是空的；至少写一个字段", "the record is empty; give at least one field");
+    }
     bool is_main = from->desc->home == HOME_MAIN_CUSTOMER || from->desc->home == HOME_MAIN_VEHICLE;
     rec->ref.kind = is_main ? REF_MAIN : REF_NEW;
     if (!is_main) {

@@ -25,6 +25,7 @@ rc 1 at s1 wang new vehicle vin=LTESTA125TA000002; has 'check digit' "$(cat "$D/
 is 'nothing was written' "$(at s1 zhao find customer --purpose P1 --json | jq length)" 0
 id=$(at s1 wang new customer full_name=王小明 --json | jq -r .id)
 rc 1 at s1 wang new contact_point customer="$id" value=12345
+rc 1 at s1 wang new customer_profile customer="$id"; has 'an empty record' "$(cat "$D/err")" '至少写一个字段'
 rc 1 at s1 wang new identity_document customer="$id" doc_no=440106199003078514
 rc 3 at s1 wang new contact_point customer=customer/00000000000000000000000000000000 value=13900001234
 rc 3 at s1 zhao decide 00000000000000000000000000000000 --value x --reason y
