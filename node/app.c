@@ -490,6 +490,7 @@ enum err app_end(struct app *app, enum err e)
         return again == ERR_OK ? e : again;
     }
     app->members_changed = false;
+    backup_expire(app); /* whoever asked for it is gone, and every write would go into it */
     if (app->changed != NULL) {
         app->changed(app->changed_ctx);
     }

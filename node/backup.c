@@ -59,6 +59,13 @@ void backup_abandon(struct app *app)
     app->backup = NULL;
 }
 
+void backup_expire(struct app *app)
+{
+    if (app->backup != NULL && app_now().mono_ms - app->backup->touched_ms >= BACKUP_IDLE_MS) {
+        backup_abandon(app);
+    }
+}
+
 /* Splits the path into a directory without links and a name. */
 static enum err split_path(struct backup *b, struct bytes path, struct why *why)
 {
@@ -114,11 +121,10 @@ static enum err check_target(const struct app *app, const struct backup *b, bool
 enum err backup_start(struct app *app, struct bytes path, bool overwrite, struct why *why)
 {
     char part[NAME_BYTES + sizeof(".part")];
-    uint64_t now = app_now().mono_ms;
-    if (app->backup != NULL && now - app->backup->touched_ms < BACKUP_IDLE_MS) {
+    backup_expire(app);
+    if (app->backup != NULL) {
         return why_set(why, ERR_BUSY, "另一个备份正在进行；稍后再试", "another backup is under way; try again later");
     }
-    backup_abandon(app);
     struct backup *b = calloc(1, sizeof(*b));
     if (b == NULL) {
         return ERR_NOMEM;
@@ -135,7 +141,7 @@ enum err backup_start(struct app *app, struct bytes path, bool overwrite, struct
         free(b);
         return e;
     }
-    b->touched_ms = now;
+    b->touched_ms = app_now().mono_ms;
     app->backup = b;
     return ERR_OK;
 }

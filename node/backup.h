@@ -43,6 +43,9 @@ MUST_USE enum err backup_step(struct app *app, int pages, struct backup_progress
 /* Drops what is under way, and its file. */
 void backup_abandon(struct app *app);
 
+/* The same, if nobody has gone on with it for BACKUP_IDLE_MS. */
+void backup_expire(struct app *app);
+
 typedef void (*backup_progress_fn)(void *ctx, uint64_t done, uint64_t total);
 
 struct restore {

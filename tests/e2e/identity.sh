@@ -123,10 +123,14 @@ JIPAN_PASSPHRASE_FILE=$D/disk "$J" --home "$D/s1" restore "$D/b3" --force > "$D/
 rc 0 at s1 boss verify --deep
 
 # Killed at any moment: no node, or the whole one; the next run finishes. A killed backup leaves no file of that name.
+began=$(date +%s%N)
+into k b3 > "$D/out" 2> "$D/err"; is 'restore not disturbed' $? 0
+takes=$((($(date +%s%N) - began) / 1000000))
 whole=0
-for i in $(seq 14); do
+for i in $(seq 12); do
     rm -rf "$D/k"
-    kill_after "$(printf '%d.%02d' $((i / 10)) $((i % 10 * 10)))" --home "$D/k" restore "$D/b3"
+    ms=$((takes * i / 10)) # up to 1.2 times what it takes
+    kill_after "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" --home "$D/k" restore "$D/b3"
     if [ -e "$D/k/jipan.db" ]; then
         whole=$((whole + 1))
         rc 0 at k boss verify --deep
@@ -136,7 +140,7 @@ for i in $(seq 14); do
     fi
     hasnt 'no leftovers' "$(ls "$D/k")" restore.part
 done
-echo "killed restores: $whole of 14 were complete"
+echo "killed restores: $whole of 12 were complete"
 for i in 1 2 3 4 5; do
     rm -f "$D/kb"
     kill_after "0.$((i * 2 - 1))" --home "$D/s1" backup "$D/kb"

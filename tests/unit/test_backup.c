@@ -211,6 +211,23 @@ static void a_lost_mark_draws_a_new_epoch(void **state)
     assert_true(s1->core.epoch > 1);
 }
 
+/* Same bytes, another file: who put it there may have taken it from anywhere. */
+static void a_replaced_file_draws_a_new_epoch(void **state)
+{
+    char at[APP_PATH_MAX];
+    (void)state;
+    (void)snprintf(at, sizeof(at), "%s", s1->home);
+    app_close(s1);
+    shell("cp -a '%s/jipan.db' '%s/copy' && mv '%s/copy' '%s/jipan.db'", at, dir, dir, at);
+    s1 = open_at(at);
+    uint32_t epoch = s1->core.epoch;
+    assert_true(epoch > 1);
+    app_close(s1);
+    shell("printf 'JIPAN-MARK-1\\n00000000000000000000000000000000\\n' > '%s/jipan.mark'", at); /* in place */
+    s1 = open_at(at);
+    assert_int_not_equal(s1->core.epoch, epoch);
+}
+
 static void a_backup_holds_what_is_written_meanwhile(void **state)
 {
     struct backup_progress p = { .done = 0 };
@@ -280,6 +297,65 @@ static void a_restored_node_loses_nothing(void **state)
     assert_int_equal(json_array_size(conflicts), 1);
     json_decref(conflicts);
     app_close(back);
+}
+
+struct offer {
+    struct app *from, *to;
+    size_t taken;
+    enum err refused;
+};
+
+static enum err offer_one(void *ctx, struct bytes key, struct bytes value)
+{
+    struct offer *o = ctx;
+    struct commit_view view;
+    struct buf secrets;
+    (void)key;
+    buf_init(&secrets, &o->from->mem, 4096);
+    need(commit_parse(value, &view), NULL);
+    need(core_secrets_of(&o->from->core, &o->from->arena, &view, &secrets), NULL);
+    need(app_begin(o->to), NULL);
+    enum err e = core_ingest(&o->to->core, &o->to->arena, app_now(), value, buf_view(&secrets));
+    o->taken += e == ERR_OK ? 1 : 0;
+    o->refused = e == ERR_OK || e == ERR_EXISTS ? o->refused : e;
+    assert_int_equal(app_end(o->to, e), e);
+    buf_release(&secrets);
+    return ERR_OK;
+}
+
+/* Offers every commit; what the last refusal other than "held already" was. */
+static enum err last_refusal(struct app *from, struct app *to, size_t *taken)
+{
+    const struct bytes all = { 0 };
+    struct offer o = { .from = from, .to = to };
+    need(from->store->ops->scan(from->store, SPACE_LOG, all, all, false, offer_one, &o), NULL);
+    *taken = o.taken;
+    return o.refused;
+}
+
+/* What no mark can tell: a snapshot of a whole machine, running twice. Forced here. The other node keeps the branch it
+ * saw first and says so at the first commit that does not continue it; nothing of either is overwritten. */
+static void a_fork_is_noticed_by_the_peer(void **state)
+{
+    const uint8_t one[4] = { 0, 0, 0, 1 };
+    char first[64];
+    size_t taken = 0;
+    (void)state;
+    s1 = reopen(s1);
+    shell("cp -a '%s' '%s'", s1->home, home);
+    struct app *twin = open_at(home);
+    need(app_begin(twin), NULL);
+    need(app_end(twin, twin->store->ops->put(twin->store, SPACE_META, BYTES_LIT("epoch"), BYTES_OF(one))), NULL);
+    twin->core.epoch = 1;
+    (void)snprintf(first, sizeof(first), "%s", new_customer(s1, "wang", "原机"));
+    (void)new_customer(twin, "wang", "分身一");
+    (void)new_customer(twin, "wang", "分身二");
+    carry(s1, s2);
+    assert_int_equal(last_refusal(twin, s2, &taken), ERR_CONFLICT);
+    assert_int_equal(taken, 0);
+    expect_same(s1, s2);
+    assert_int_equal(own_upto(twin, 1), 2); /* and the twin still has all of its own */
+    app_close(twin);
 }
 
 static void two_restores_of_one_backup_do_not_meet(void **state)
@@ -460,8 +536,10 @@ int main(void)
         T(another_machine_draws_a_new_epoch),
         T(an_older_file_put_back_draws_a_new_epoch),
         T(a_lost_mark_draws_a_new_epoch),
+        T(a_replaced_file_draws_a_new_epoch),
         T(a_backup_holds_what_is_written_meanwhile),
         T(a_restored_node_loses_nothing),
+        T(a_fork_is_noticed_by_the_peer),
         T(two_restores_of_one_backup_do_not_meet),
         T(nothing_readable_is_in_a_backup),
         T(an_unfinished_backup_leaves_nothing),
