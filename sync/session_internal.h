@@ -4,7 +4,7 @@
 #include "sync/session.h"
 
 /* Shared by session.c and outbound.c only. */
-enum { SYNC_STEP_BYTES = 64 << 20, SYNC_EPOCH_STEP_MAX = 1024, SYNC_EPOCHS_DRAWN_MAX = 4 };
+enum { SYNC_STEP_BYTES = 64 << 20, SYNC_EPOCH_STEP_MAX = 1 << 21, SYNC_EPOCHS_DRAWN_MAX = 4 };
 
 struct session {
     enum session_state state;

@@ -15,6 +15,7 @@ kill_after() {
     local after=$1 p
     shift
     (
+        # shellcheck disable=SC2031
         export JIPAN_PASSPHRASE_FILE=$D/disk JIPAN_USER=boss JIPAN_PASSWORD_FILE=$D/boss
         exec "$J" "$@"
     ) > /dev/null 2>&1 &
