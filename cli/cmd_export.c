@@ -7,11 +7,11 @@
 
 #include "node/csv_writer.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
@@ -44,6 +44,7 @@ static enum err all_pages(struct cli *c, const char *verb, page_fn fn, void *ctx
 }
 
 struct sheet {
+    FILE *file;
     struct csv_writer writer;
     json_int_t rows;
 };
@@ -61,7 +62,8 @@ static enum err write_page(void *ctx, const json_t *result, bool is_first)
 {
     struct sheet *s = ctx;
     const json_t *rows = json_object_get(result, "rows");
-    if (is_first) {
+    if (is_first) { /* not before: whoever is refused gets no byte */
+        csv_writer_init(&s->writer, s->file);
         write_cells(s, json_object_get(result, "header"));
     }
     for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -71,37 +73,75 @@ static enum err write_page(void *ctx, const json_t *result, bool is_first)
     return s->writer.err;
 }
 
+static enum err cannot_write(struct cli *c, enum err e, const char *path)
+{
+    if (e == ERR_FULL) {
+        return why_setf(&c->why, e, "磁盘已满，没有写出 %s", "the disk is full; %s was not written", path);
+    }
+    return why_setf(&c->why, e, "不能写 %s", "cannot write %s", path);
+}
+
+/* Beside the target, so that a rename puts the whole of it in place at once. */
+static enum err open_part(struct cli *c, const char *part, FILE **out)
+{
+    int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* for the person who asked, nobody else */
+    if (fd < 0 && errno == EEXIST) {
+        return why_setf(&c->why, ERR_IO, "%s 已存在：另一次导出正在进行，或中断后留下；请先删除",
+            "%s exists: another export is under way, or one was cut off; remove it first", part);
+    }
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+    if (f == NULL) {
+        return cannot_write(c, errno == ENOSPC ? ERR_FULL : ERR_IO, part);
+    }
+    *out = f;
+    return ERR_OK;
+}
+
+static enum err write_sheet(struct cli *c, struct sheet *s, const char *target)
+{
+    enum err e = all_pages(c, "export", write_page, s);
+    if (e == ERR_OK) {
+        e = csv_writer_finish(&s->writer);
+    }
+    return s->writer.err == ERR_OK ? e : cannot_write(c, s->writer.err, target);
+}
+
+static enum err put_in_place(struct cli *c, FILE *f, const char *part, const char *target)
+{
+    if (fsync(fileno(f)) != 0 || rename(part, target) != 0) {
+        return cannot_write(c, errno == ENOSPC ? ERR_FULL : ERR_IO, target);
+    }
+    return ERR_OK;
+}
+
 enum err cmd_export(struct cli *c)
 {
-    struct sheet s = { .rows = 0 };
-    char temporary[PATH_BYTES];
+    struct sheet s = { .file = stdout };
+    char part[PATH_BYTES];
     const char *output = cli_option(c, "output");
     if (c->word_count != 1) {
         return why_set(&c->why, ERR_USAGE, "用法：jipan export 实体 --purpose P1 --output 文件",
             "usage: jipan export ENTITY --purpose P1 --output FILE");
     }
     (void)json_object_set_new(c->args, "entity", json_string(c->words[0]));
-    if (output != NULL && snprintf(temporary, sizeof(temporary), "%s.part", output) >= (int)sizeof(temporary)) {
-        return ERR_LIMIT;
+    if (output == NULL) {
+        return write_sheet(c, &s, "stdout");
     }
-    mode_t before = umask(0177); /* what leaves the node is for the person who asked, not for the machine */
-    FILE *f = output == NULL ? stdout : fopen(temporary, "wbxe");
-    (void)umask(before);
-    if (f == NULL) {
-        return why_setf(&c->why, ERR_IO, "不能写 %s（或旁边留有 .part 文件）",
-            "cannot write %s (or a .part file is left beside it)", output);
+    if (snprintf(part, sizeof(part), "%s.part", output) >= (int)sizeof(part)) {
+        return why_set(&c->why, ERR_LIMIT, "文件名太长", "the file name is too long");
     }
-    csv_writer_init(&s.writer, f);
-    enum err e = all_pages(c, "export", write_page, &s);
+    enum err e = open_part(c, part, &s.file);
+    if (e != ERR_OK) {
+        return e;
+    }
+    e = write_sheet(c, &s, output);
     if (e == ERR_OK) {
-        e = csv_writer_finish(&s.writer);
+        e = put_in_place(c, s.file, part, output);
     }
-    if (output != NULL) {
-        bool is_written = fclose(f) == 0 && e == ERR_OK && rename(temporary, output) == 0;
-        e = e == ERR_OK && !is_written ? ERR_IO : e;
-        (void)(is_written ? 0 : unlink(temporary));
-    }
-    if (e == ERR_OK && output != NULL) {
+    (void)fclose(s.file); /* all of it is on the disk, or it is not wanted */
+    if (e != ERR_OK) {
+        (void)unlink(part);
+    } else {
         c->result = json_pack("{s:I, s:s}", "exported", s.rows, "file", output);
     }
     return e;
@@ -125,7 +165,8 @@ static enum err print_lines(void *ctx, const json_t *result, bool is_first)
 
 enum err cmd_dump(struct cli *c)
 {
-    return all_pages(c, "dump", print_lines, NULL);
+    enum err e = all_pages(c, "dump", print_lines, NULL);
+    return e == ERR_OK && fflush(stdout) != 0 ? ERR_IO : e;
 }
 
 /* First line the signed head (what `audit verify --against` takes), then the entries as they stand in the chain, in
