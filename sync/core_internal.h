@@ -3,8 +3,8 @@
 
 #include "sync/core.h"
 
-/* Shared by the files of the core only: core.c, part.c, write.c, ingest.c, apply.c, contest.c, quarantine.c, state.c.
- */
+/* Shared by the files of the core only: core.c, part.c, write.c, ingest.c, apply.c, owner.c, contest.c,
+ * quarantine.c, state.c. */
 
 /* --- part.c: opened parts ------------------------------------------------------------------------------------ */
 
@@ -81,6 +81,23 @@ MUST_USE enum err core_ingest_group(struct core *c, struct arena *a, const struc
 /* The rows of one group. d: the dossier as it stands; is_stored: whether the store has it. */
 MUST_USE enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v,
     const struct group_item *g, struct dossier *d, bool is_stored, const struct bytes **own);
+
+/* --- owner.c ------------------------------------------------------------------------------------------------------ */
+
+/* The owner by the assignment rows seen so far, in any order; 0 none. */
+struct owner_search {
+    const struct core *c;
+    const struct entity_desc *d; /* of ENTITY_CUSTOMER_ASSIGNMENT */
+    uint32_t owner;
+    int64_t epoch;
+    int64_t from;
+    struct record_id id; /* the last word, so that the order of the visit does not matter */
+};
+
+enum err core_see_assignment(void *ctx, const struct row *row); /* a store_row_fn that never fails */
+
+/* Works the owner of a stored dossier out again. */
+MUST_USE enum err core_refresh_owner(struct core *c, struct dossier *d);
 
 /* A login now means another user, or nobody: owners of the dossiers assigned to it are worked out again. */
 MUST_USE enum err core_refresh_owners(struct core *c, struct bytes login);
