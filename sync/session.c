@@ -1,9 +1,11 @@
 /*
- * Owns: the table of sessions, the handshake, and the order inside a step. What is sent to whom is in sync/outbound.c.
+ * Owns: the table of sessions, the handshake, and the order inside a step. What is sent is in sync/outbound.c, what is
+ * accepted in sync/take.c.
  * Invariants: one live session per node; the state moves only along session_rules; every write of a step is in one
  * transaction that commits before any action is handed out.
  */
 #include "sync/session_internal.h"
+#include "sync/take.h"
 
 #include "schema/base/check.h"
 
@@ -345,16 +347,22 @@ static enum err on_hello(struct sync *s, struct session *ses, const struct wire_
     return e;
 }
 
+static struct taking taking_from(struct sync *s, struct session *ses, struct now now)
+{
+    return (struct taking){ .core = s->core,
+        .work = &s->work,
+        .from = ses->node,
+        .known = &ses->known,
+        .known_arena = &ses->arena,
+        .now = now };
+}
+
 static enum err on_members(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
 {
-    enum err e = ERR_OK;
-    for (size_t i = 0; i < m->count && e == ERR_OK; i++) {
-        arena_reset(&s->work);
-        e = sync_begin(s);
-        if (e == ERR_OK) {
-            e = core_add_member_entry(s->core, &s->work, now, m->entries[i]);
-        }
-        e = e == ERR_EXISTS ? ERR_OK : e;
+    const struct taking t = taking_from(s, ses, now);
+    enum err e = sync_begin(s);
+    if (e == ERR_OK) {
+        e = take_members(&t, m->entries, m->count);
     }
     uint8_t hash[32];
     uint64_t head = members_head(s->core->members, hash);
@@ -364,60 +372,14 @@ static enum err on_members(struct sync *s, struct session *ses, const struct wir
     return e;
 }
 
-/* Whose word counts that commits are not for us. What lies beyond a revoked node's cut counts nowhere. Nothing else is
- * withheld from a station or hub that holds the group; others believe the origin itself, a station or hub that holds
- * the group, and a laptop its own station. */
-static bool may_withhold(const struct sync *s, const struct session *ses, struct dot upto)
-{
-    const struct member_node *self = members_node(s->core->members, s->core->self.number);
-    const struct member_node *peer = members_node(s->core->members, ses->node);
-    if (self == NULL || peer == NULL || !members_accepts_dot(s->core->members, upto)) {
-        return self != NULL && peer != NULL;
-    }
-    if (self->holds_group && (self->kind == NODE_STATION || self->kind == NODE_HUB)) {
-        return false;
-    }
-    bool serves = peer->kind == NODE_STATION || peer->kind == NODE_HUB;
-    bool is_home = self->kind == NODE_LAPTOP && peer->station == self->station;
-    return upto.node == ses->node || (serves && (peer->holds_group || is_home));
-}
-
-static enum err take_item(struct sync *s, struct session *ses, const struct wire_item *item, struct now now)
-{
-    struct commit_view v;
-    enum err e = sync_begin(s);
-    arena_reset(&s->work);
-    if (e != ERR_OK) {
-        return e;
-    }
-    if (item->commit.len == 0) {
-        const struct dot upto = { .node = item->node, .epoch = item->epoch, .seq = item->upto };
-        if (upto.seq == 0 || members_node(s->core->members, upto.node) == NULL) {
-            return ERR_PROTOCOL;
-        }
-        if (!may_withhold(s, ses, upto)) {
-            return ERR_OK; /* the commits may still come, from somebody else */
-        }
-        e = core_settle_withheld(s->core, item->node, item->epoch, item->upto);
-        return e == ERR_OK ? vv_raise(&ses->known, &ses->arena, upto) : e;
-    }
-    e = core_ingest(s->core, &s->work, now, item->commit, item->secrets);
-    e = e == ERR_EXISTS ? ERR_OK : e;
-    if (e == ERR_OK) {
-        e = commit_parse(item->commit, &v);
-    }
-    if (e == ERR_OK) {
-        ses->received_commits++;
-        e = vv_raise(&ses->known, &ses->arena, v.header.dot);
-    }
-    return e;
-}
-
 static enum err on_commits(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
 {
-    enum err e = ERR_OK;
+    const struct taking t = taking_from(s, ses, now);
+    enum err e = sync_begin(s);
     for (size_t i = 0; i < m->count && e == ERR_OK; i++) {
-        e = take_item(s, ses, &m->items[i], now);
+        bool is_commit = false;
+        e = take_item(&t, &m->items[i], &is_commit);
+        ses->received_commits += e == ERR_OK && is_commit ? 1 : 0;
     }
     if (e == ERR_OK) {
         ses->acks_due++;

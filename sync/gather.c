@@ -1,0 +1,235 @@
+/*
+ * Owns: choosing and reducing what a given node may have beyond a given version vector. Invariants: a part is handed
+ * out only if the node is entitled to it now; a commit is handed out only when it is held whole, so a partial holder
+ * can never make another node believe it has everything; a batch is bounded in bytes and items. Does not send, and does
+ * not note the release: callers do, before bytes leave.
+ */
+#include "sync/gather.h"
+
+#include "sync/scope.h"
+
+struct gathering {
+    const struct gather *g;
+    struct gathered *out;
+    size_t bytes;
+    uint64_t expected_seq;
+    struct dot last; /* last dot settled by this batch for the origin */
+    bool takes_all;
+    bool is_full;
+    enum err failed; /* of a look-up inside keep() */
+};
+
+static bool keep(void *ctx, const struct group_item *g, struct dossier_id dossier, const struct part_item *part)
+{
+    struct gathering *ga = ctx;
+    const struct scope_dossier d = { .id = dossier, .kind = g->kind, .station = g->station };
+    bool may = false;
+    if (part != NULL) {
+        return true;
+    }
+    enum err e = scope_may_hold(ga->g->core, ga->g->work, ga->g->to, &d, &may);
+    ga->failed = ga->failed == ERR_OK ? e : ga->failed;
+    return e == ERR_OK && may;
+}
+
+static bool is_whole(const struct commit_view *v)
+{
+    struct body_cursor cursor = commit_groups(v);
+    struct group_item g;
+    while (commit_next_group(&cursor, &g) == ERR_OK) {
+        struct part_cursor parts;
+        struct part_item p;
+        if (g.is_withheld) {
+            return false;
+        }
+        parts = group_parts(&g);
+        while (group_next_part(&parts, &p) == ERR_OK) {
+            if (p.is_withheld) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static uint64_t present_groups(const struct commit_view *v)
+{
+    struct body_cursor cursor = commit_groups(v);
+    struct group_item g;
+    uint64_t n = 0;
+    while (commit_next_group(&cursor, &g) == ERR_OK) {
+        n += g.is_withheld ? 0 : 1;
+    }
+    return n;
+}
+
+static enum err add_commit(struct gathering *ga, const struct commit_view *v)
+{
+    struct buf secrets;
+    struct wire_item *item = &ga->out->items[ga->out->count];
+    *item = (struct wire_item){ .node = 0 };
+    buf_init(&secrets, ga->g->core->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
+    enum err e = core_secrets_of(ga->g->core, ga->g->work, v, &secrets);
+    if (e == ERR_OK) {
+        e = arena_dup(ga->g->out, v->all, &item->commit);
+    }
+    if (e == ERR_OK) {
+        e = arena_dup(ga->g->out, buf_view(&secrets), &item->secrets);
+    }
+    buf_release(&secrets);
+    if (e == ERR_OK) {
+        ga->out->count++;
+        ga->out->commits++;
+        ga->out->dossiers += present_groups(v);
+        ga->bytes += item->commit.len + item->secrets.len + 16;
+    }
+    return e;
+}
+
+/* Nothing of it is for the node: stretches the last withheld mark or starts one. */
+static void add_withheld(struct gathering *ga, struct dot dot)
+{
+    struct wire_item *last = ga->out->count == 0 ? NULL : &ga->out->items[ga->out->count - 1];
+    if (last != NULL && last->commit.len == 0 && last->node == dot.node && last->epoch == dot.epoch) {
+        last->upto = dot.seq;
+        return;
+    }
+    ga->out->items[ga->out->count++] = (struct wire_item){ .node = dot.node, .epoch = dot.epoch, .upto = dot.seq };
+    ga->bytes += 24;
+}
+
+static enum err add_reduced(struct gathering *ga, const struct commit_view *v)
+{
+    struct buf reduced;
+    struct commit_view small;
+    bool any = false;
+    buf_init(&reduced, ga->g->core->mem, COMMIT_MAX_BYTES);
+    enum err e = seal_reduce(v, ga->g->work, keep, ga, &reduced, &any);
+    e = e == ERR_OK ? ga->failed : e;
+    if (e == ERR_OK && any) {
+        e = commit_parse(buf_view(&reduced), &small);
+        if (e == ERR_OK) {
+            e = add_commit(ga, &small);
+        }
+    } else if (e == ERR_OK) {
+        add_withheld(ga, v->header.dot);
+    }
+    buf_release(&reduced);
+    return e;
+}
+
+/* What lies beyond the cut of a revoked node counts nowhere, so it is not spread. A node's own commits come back to it
+ * whole. */
+static enum err add_any(struct gathering *ga, const struct commit_view *v)
+{
+    if (!members_accepts_dot(ga->g->core->members, v->header.dot)) {
+        add_withheld(ga, v->header.dot);
+        return ERR_OK;
+    }
+    return ga->takes_all || v->header.dot.node == ga->g->to->number ? add_commit(ga, v) : add_reduced(ga, v);
+}
+
+/* ERR_BUSY ends the scan: the batch is full, or the rest of this origin is not ours to give. */
+static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
+{
+    struct gathering *ga = ctx;
+    struct dot dot = { 0 };
+    struct commit_view v;
+    enum err e = dot_from_key(key, &dot);
+    if (e == ERR_OK) {
+        e = commit_parse(value, &v);
+    }
+    if (e != ERR_OK) {
+        return ERR_DAMAGED;
+    }
+    ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
+    if (ga->is_full || dot.seq != ga->expected_seq || !is_whole(&v)) {
+        return ERR_BUSY;
+    }
+    arena_reset(ga->g->work);
+    e = add_any(ga, &v);
+    if (e == ERR_OK) {
+        ga->last = dot;
+        ga->expected_seq = dot.seq + 1;
+    }
+    return e;
+}
+
+static uint64_t known_upto(const struct vv *known, uint32_t node, uint32_t epoch)
+{
+    for (size_t i = 0; i < known->count; i++) {
+        if (known->at[i].node == node && known->at[i].epoch == epoch) {
+            return known->at[i].seq;
+        }
+    }
+    return 0;
+}
+
+static enum err gather_origin(struct gathering *ga, const struct head *h)
+{
+    struct store *store = ga->g->core->store;
+    uint8_t from[DOT_KEY_BYTES];
+    uint8_t to[DOT_KEY_BYTES];
+    uint64_t known = known_upto(ga->g->known, h->node, h->epoch);
+    if (h->upto <= known) {
+        return ERR_OK;
+    }
+    ga->expected_seq = known + 1;
+    ga->last = (struct dot){ 0 };
+    dot_key((struct dot){ .node = h->node, .epoch = h->epoch, .seq = known + 1 }, from);
+    dot_key((struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto + 1 }, to);
+    enum err e = store->ops->scan(store, SPACE_LOG, BYTES_OF(from), BYTES_OF(to), false, gather_commit, ga);
+    e = e == ERR_BUSY ? ERR_OK : e;
+    if (e == ERR_OK && ga->last.seq != 0) {
+        e = vv_raise(ga->g->known, ga->g->known_arena, ga->last);
+    }
+    return e;
+}
+
+enum err gather_commits(const struct gather *g, struct gathered *out)
+{
+    struct gathering ga = { .g = g, .out = out, .takes_all = scope_takes_all(g->to) };
+    *out = (struct gathered){ .items = arena_array(g->out, GATHER_ITEMS_MAX, sizeof(*out->items)) };
+    enum err e = out->items == NULL ? ERR_NOMEM : ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < g->core->heads.count && !ga.is_full; i++) {
+        e = gather_origin(&ga, &g->core->heads.at[i]);
+    }
+    return e;
+}
+
+struct entries {
+    struct arena *a;
+    struct bytes *at;
+    size_t count;
+    size_t bytes;
+};
+
+static enum err gather_entry(void *ctx, struct bytes key, struct bytes value)
+{
+    struct entries *en = ctx;
+    (void)key;
+    if (en->count == GATHER_ENTRIES_MAX || (en->count > 0 && en->bytes + value.len > GATHER_ENTRIES_BYTES)) {
+        return ERR_BUSY;
+    }
+    enum err e = arena_dup(en->a, value, &en->at[en->count]);
+    if (e == ERR_OK) {
+        en->count++;
+        en->bytes += value.len;
+    }
+    return e;
+}
+
+enum err gather_members(struct core *c, struct arena *out, uint64_t first, struct bytes **entries, size_t *count)
+{
+    uint8_t from[8];
+    struct entries en = { .a = out, .at = arena_array(out, GATHER_ENTRIES_MAX, sizeof(struct bytes)) };
+    for (size_t i = 0; i < sizeof(from); i++) {
+        from[i] = (uint8_t)(first >> (8 * (7 - i)));
+    }
+    enum err e = en.at == NULL ? ERR_NOMEM
+                               : c->store->ops->scan(c->store, SPACE_MEMBER, BYTES_OF(from), (struct bytes){ 0 }, false,
+                                     gather_entry, &en);
+    *entries = en.at;
+    *count = en.count;
+    return e == ERR_BUSY ? ERR_OK : e;
+}

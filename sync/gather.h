@@ -1,0 +1,37 @@
+#ifndef JIPAN_GATHER_H
+#define JIPAN_GATHER_H
+
+#include "schema/wire.h"
+#include "sync/core.h"
+
+/*
+ * What one node may have now and lacks: used by sessions and by bundles, which put it on a line and into a file. Knows
+ * nothing of either.
+ */
+enum { GATHER_ITEMS_MAX = 2048, GATHER_ENTRIES_MAX = 256, GATHER_ENTRIES_BYTES = 512 << 10 };
+
+struct gather {
+    struct core *core;
+    const struct member_node *to;
+    struct vv *known; /* what `to` has settled; raised past what is gathered */
+    struct arena *known_arena;
+    struct arena *out; /* items and their bytes */
+    struct arena *work; /* one commit at a time, reset by us */
+    size_t bytes_max; /* soft: one commit more than fits is never added, but a first one always is */
+};
+
+struct gathered {
+    struct wire_item *items; /* in the order of origins, oldest first */
+    size_t count;
+    uint64_t commits;
+    uint64_t dossiers; /* groups released, for the audit log */
+};
+
+/* The next batch; out->count 0: nothing is left. What was gathered is not taken back when a later step fails. */
+MUST_USE enum err gather_commits(const struct gather *g, struct gathered *out);
+
+/* Consecutive membership entries from number `first` on; *count 0: there are none. Memory from out. */
+MUST_USE enum err gather_members(
+    struct core *c, struct arena *out, uint64_t first, struct bytes **entries, size_t *count);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * Owns: which items of another node are accepted. Invariants: a withheld mark is believed only from those who may make
+ * it; what is known already changes nothing. Does not begin or commit transactions, acknowledges nothing.
+ */
+#include "sync/take.h"
+
+/* Whose word counts that commits are not for us. What lies beyond a revoked node's cut counts nowhere. Nothing else is
+ * withheld from a station or hub that holds the group; others believe the origin itself, a station or hub that holds
+ * the group, and a laptop its own station. */
+static bool may_withhold(const struct taking *t, struct dot upto)
+{
+    const struct member_node *self = members_node(t->core->members, t->core->self.number);
+    const struct member_node *peer = members_node(t->core->members, t->from);
+    if (self == NULL || peer == NULL || !members_accepts_dot(t->core->members, upto)) {
+        return self != NULL && peer != NULL;
+    }
+    if (self->holds_group && (self->kind == NODE_STATION || self->kind == NODE_HUB)) {
+        return false;
+    }
+    bool serves = peer->kind == NODE_STATION || peer->kind == NODE_HUB;
+    bool is_home = self->kind == NODE_LAPTOP && peer->station == self->station;
+    return upto.node == t->from || (serves && (peer->holds_group || is_home));
+}
+
+static enum err take_withheld(const struct taking *t, const struct wire_item *item)
+{
+    const struct dot upto = { .node = item->node, .epoch = item->epoch, .seq = item->upto };
+    if (upto.seq == 0 || members_node(t->core->members, upto.node) == NULL) {
+        return ERR_PROTOCOL;
+    }
+    if (!may_withhold(t, upto)) {
+        return ERR_OK; /* the commits may still come, from somebody else */
+    }
+    enum err e = core_settle_withheld(t->core, item->node, item->epoch, item->upto);
+    return e == ERR_OK ? vv_raise(t->known, t->known_arena, upto) : e;
+}
+
+enum err take_item(const struct taking *t, const struct wire_item *item, bool *is_commit)
+{
+    struct commit_view v;
+    arena_reset(t->work);
+    *is_commit = item->commit.len > 0;
+    if (!*is_commit) {
+        return take_withheld(t, item);
+    }
+    enum err e = core_ingest(t->core, t->work, t->now, item->commit, item->secrets);
+    e = e == ERR_EXISTS ? ERR_OK : e;
+    if (e == ERR_OK) {
+        e = commit_parse(item->commit, &v);
+    }
+    return e == ERR_OK ? vv_raise(t->known, t->known_arena, v.header.dot) : e;
+}
+
+enum err take_members(const struct taking *t, const struct bytes *entries, size_t count)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        arena_reset(t->work);
+        e = core_add_member_entry(t->core, t->work, t->now, entries[i]);
+        e = e == ERR_EXISTS ? ERR_OK : e;
+    }
+    return e;
+}
