@@ -1,6 +1,7 @@
 /*
  * Owns: wiring of loop, transport, control socket and sync core; dialling; waiting for "in sync". Invariant: every
- * event becomes one sync_step, and its actions are performed in order after it returned. No protocol decision is taken
+ * event becomes one sync_step, and its actions are performed in order after it returned; messages that arrive together
+ * share a transaction, which ends before a request is run or the loop waits. No protocol decision is taken
  * here except the join door, which only hands the request to app_enrol.
  */
 #include "node/daemon.h"
@@ -64,6 +65,8 @@ struct daemon {
     uint64_t next_tag;
     uint64_t next_probe;
     bool has_changes; /* commits were added by a request: tell the sessions */
+    size_t group_bytes; /* of messages taken since the last commit */
+    bool has_news; /* a message was taken in this turn: more may follow at once */
     enum err failure; /* a store error: we stop acknowledging and end */
 };
 
@@ -154,6 +157,7 @@ static void step(struct daemon *d, struct sync_event *ev)
         return;
     }
     ev->now = app_now();
+    d->group_bytes = ev->more ? d->group_bytes : 0;
     enum err e = sync_step(d->sync, ev, &actions);
     if (e != ERR_OK) {
         daemon_log("store failed, stopping", d->app->core.self.number, e);
@@ -162,6 +166,15 @@ static void step(struct daemon *d, struct sync_event *ev)
         return;
     }
     perform(d, &actions);
+}
+
+/* Before anybody else touches the store: what the sessions took in is made durable and answered. */
+static void end_group(struct daemon *d)
+{
+    if (sync_is_open(d->sync)) {
+        struct sync_event ev = { .kind = SYNC_EV_FLUSH };
+        step(d, &ev);
+    }
 }
 
 /* --- the join door
@@ -283,13 +296,19 @@ static void on_message(void *ctx, conn_id c, struct bytes message)
     struct daemon *d = ctx;
     struct joining *j = joining_of(c);
     if (j != NULL) {
+        end_group(d);
         on_join(d, c, j->key, message);
         return;
     }
     for (size_t i = 0; i < d->waiter_count; i++) {
         d->waiters[i].quiet_since_ms = app_now().mono_ms;
     }
-    struct sync_event ev = { .kind = SYNC_EV_MESSAGE, .conn = c, .message = message };
+    /* One transaction for all that has arrived: a message costs no fsync of its own while others wait behind it. */
+    d->group_bytes += message.len;
+    d->has_news = true;
+    struct sync_event ev = {
+        .kind = SYNC_EV_MESSAGE, .conn = c, .message = message, .more = d->group_bytes < SYNC_GROUP_BYTES
+    };
     step(d, &ev);
 }
 
@@ -489,6 +508,7 @@ static void on_request(void *ctx, uint64_t client, struct bytes request)
     struct daemon *d = ctx;
     json_error_t error;
     json_t *in = json_loadb((const char *)request.ptr, request.len, JSON_REJECT_DUPLICATES, &error);
+    end_group(d);
     json_t *reply = request_run(d->app, in, d, client);
     json_decref(in);
     if (reply != NULL) {
@@ -505,6 +525,10 @@ static void on_changed(void *ctx)
 /* Work that must not run inside a callback of the code that caused it. */
 static void after_turn(struct daemon *d)
 {
+    if (!d->has_news) {
+        end_group(d);
+    }
+    d->has_news = false;
     if (d->has_changes) {
         struct sync_event ev = { .kind = SYNC_EV_LOCAL };
         d->has_changes = false;
@@ -686,7 +710,7 @@ enum err daemon_run(struct daemon *d)
     enum err e = ERR_OK;
     while (stop_asked == 0 && d->failure == ERR_OK && e == ERR_OK) {
         int wait_ms = d->waiter_count > 0 ? 10 : TICK_MS;
-        e = loop_step(d->loop, d->has_changes ? 0 : wait_ms);
+        e = loop_step(d->loop, d->has_changes || sync_is_open(d->sync) ? 0 : wait_ms);
         after_turn(d);
     }
     /* No new callers; those who got through are answered. */
@@ -699,6 +723,7 @@ enum err daemon_run(struct daemon *d)
         e = loop_step(d->loop, 5);
         after_turn(d);
     }
+    end_group(d);
     signalled = NULL;
     return d->failure != ERR_OK ? d->failure : e;
 }
@@ -724,7 +749,7 @@ enum err daemon_sync_once(struct app *app, struct sync_outcome *out, struct why 
         e = daemon_sync(d, once_done, &o);
     }
     while (e == ERR_OK && !o.is_done) {
-        e = loop_step(d->loop, 10);
+        e = loop_step(d->loop, sync_is_open(d->sync) ? 0 : 10);
         if (e == ERR_OK) {
             after_turn(d);
             e = d->failure;

@@ -8,7 +8,7 @@
  * What one node may have now and lacks: used by sessions and by bundles, which put it on a line and into a file. Knows
  * nothing of either.
  */
-enum { GATHER_ITEMS_MAX = 2048, GATHER_ENTRIES_MAX = 256, GATHER_ENTRIES_BYTES = 512 << 10 };
+enum { GATHER_ITEMS_MAX = 512, GATHER_ENTRIES_MAX = 256, GATHER_ENTRIES_BYTES = 512 << 10 };
 
 struct gather {
     struct core *core;

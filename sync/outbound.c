@@ -1,7 +1,7 @@
 /*
  * Owns: the pump of a session: acks, membership entries, commits within the window, probes. What a peer may have is
- * chosen in sync/gather.c. Invariants: at most SESSION_WINDOW_MESSAGES Commits messages are unacknowledged; every
- * release is in the audit log before it leaves.
+ * chosen in sync/gather.c. Invariants: never more is unacknowledged than the window allows; every release is in the
+ * audit log before it leaves.
  */
 #include "sync/gather.h"
 #include "sync/session_internal.h"
@@ -38,8 +38,9 @@ static enum err send_batch(struct sync *s, struct session *ses, struct now now, 
     }
     if (e == ERR_OK && got.count > 0) {
         const struct wire_message m = { .kind = WIRE_COMMITS, .items = got.items, .count = got.count };
-        ses->in_flight++;
+        uint64_t before = ses->sent_bytes;
         e = sync_send(s, ses, &m);
+        window_sent(&ses->window, (size_t)(ses->sent_bytes - before), now.mono_ms);
     }
     return e;
 }
@@ -100,10 +101,9 @@ enum err outbound_pump(struct sync *s, struct session *ses, struct now now)
         e = send_members(s, ses);
     }
     /* What does not fit into this step goes out with the next one: somebody's ack is then under way. */
-    while (
-        e == ERR_OK && sent && ses->in_flight < SESSION_WINDOW_MESSAGES && s->step.used_bytes < SYNC_STEP_BYTES / 2) {
+    while (e == ERR_OK && sent && window_has_room(&ses->window) && s->step.used_bytes < SYNC_STEP_BYTES / 2) {
         e = send_batch(s, ses, now, &sent);
     }
-    ses->is_caught_up = !sent && ses->in_flight == 0;
+    ses->is_caught_up = !sent && ses->window.count == 0;
     return e == ERR_OK ? answer_probes(s, ses) : e;
 }

@@ -212,6 +212,8 @@ static enum err on_open(struct sync *s, const struct sync_event *ev)
     arena_release(&ses->arena);
     *ses = (struct session){ .conn = ev->conn, .is_outbound = ev->is_outbound, .node = node->number };
     arena_init(&ses->arena, s->core->mem, 4 << 20);
+    window_init(&ses->window);
+    ses->is_in_group = true;
     session_move(ses, SESSION_HELLO);
     return send_hello(s, ses);
 }
@@ -409,11 +411,7 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
     case WIRE_COMMITS:
         return on_commits(s, ses, m, now);
     case WIRE_ACK:
-        if (m->messages > ses->in_flight) {
-            return ERR_PROTOCOL;
-        }
-        ses->in_flight -= m->messages;
-        return ERR_OK;
+        return window_acked(&ses->window, m->messages, now.mono_ms) ? ERR_OK : ERR_PROTOCOL;
     case WIRE_PROBE:
         ses->has_probe = true;
         ses->probe_id = m->id;
@@ -444,6 +442,7 @@ static enum err on_message(struct sync *s, const struct sync_event *ev)
     if (ses == NULL || ses->state == SESSION_CLOSED) {
         return ERR_OK;
     }
+    ses->is_in_group = true;
     ses->received_bytes += ev->message.len;
     enum err e = wire_take(ev->message, &s->step, &m);
     if (e == ERR_OK) {
@@ -505,6 +504,7 @@ static enum err handle(struct sync *s, const struct sync_event *ev)
         return ask_all(s, ev->probe_id);
     case SYNC_EV_LOCAL:
     case SYNC_EV_DRAIN:
+    case SYNC_EV_FLUSH:
         break;
     }
     return ERR_OK;
@@ -539,44 +539,88 @@ static enum err take_back(struct sync *s)
     return core_reload(s->core, &s->work);
 }
 
-/* A message that needs more memory than there is takes only its session down. */
+/* Sessions of the group that was taken back believe in what is gone; they start anew. What was to be closed still is.
+ */
+static enum err close_group(struct sync *s, const struct session *but)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
+        struct session *ses = &s->sessions[i];
+        if (ses == but || ses->state == SESSION_FREE || (!ses->is_in_group && ses->state != SESSION_CLOSED)) {
+            continue;
+        }
+        if (ses->state != SESSION_CLOSED) {
+            session_move(ses, SESSION_CLOSED);
+        }
+        e = sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ses->conn });
+    }
+    return e;
+}
+
+/* A message that needs more memory than there is takes down its session, and those whose words were in the same
+ * transaction. */
 static enum err refuse_greedy(struct sync *s, conn_id conn)
 {
     enum err e = take_back(s);
     struct session *ses = find(s, conn);
     check(ses != NULL);
+    if (e == ERR_OK) {
+        e = close_group(s, ses);
+    }
     return e == ERR_OK ? refuse(s, ses, ERR_NOMEM) : e;
+}
+
+static void group_start(struct sync *s)
+{
+    s->action_count = 0;
+    s->in_transaction = false;
+    arena_reset(&s->step);
+    for (size_t i = 0; i < s->count; i++) {
+        s->sessions[i].is_in_group = false;
+    }
+}
+
+/* Sends what may be sent now and makes everything durable. */
+static enum err group_end(struct sync *s, struct now now)
+{
+    enum err e = drop_revoked(s);
+    for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
+        e = outbound_pump(s, &s->sessions[i], now);
+    }
+    if (e == ERR_OK && s->in_transaction) {
+        e = s->core->store->ops->commit(s->core->store, true);
+        s->in_transaction = e != ERR_OK;
+    }
+    return e;
 }
 
 enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_actions *out)
 {
-    struct core *c = s->core;
     check(!s->is_stepping);
     s->is_stepping = true;
-    s->action_count = 0;
-    s->in_transaction = false;
-    arena_reset(&s->step);
+    if (!s->is_group_open) {
+        group_start(s);
+    }
     enum err e = handle(s, ev);
     if (e == ERR_NOMEM && ev->kind == SYNC_EV_MESSAGE) {
         e = refuse_greedy(s, ev->conn);
     }
-    if (e == ERR_OK) {
-        e = drop_revoked(s);
-    }
-    for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
-        e = outbound_pump(s, &s->sessions[i], ev->now);
-    }
-    if (e == ERR_OK && s->in_transaction) {
-        e = c->store->ops->commit(c->store, true);
-        s->in_transaction = e != ERR_OK;
+    s->is_group_open = e == ERR_OK && ev->more;
+    if (e == ERR_OK && !ev->more) {
+        e = group_end(s, ev->now);
     }
     if (e != ERR_OK) {
         enum err again = take_back(s);
         e = again != ERR_OK ? again : e;
     }
     s->is_stepping = false;
-    *out = (struct sync_actions){ .at = s->actions, .count = s->action_count };
+    *out = (struct sync_actions){ .at = s->actions, .count = s->is_group_open ? 0 : s->action_count };
     return e;
+}
+
+bool sync_is_open(const struct sync *s)
+{
+    return s->is_group_open;
 }
 
 size_t sync_session_count(const struct sync *s)

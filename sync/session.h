@@ -15,7 +15,11 @@
  * What a peer may hold is decided anew for every part sent (scope of the node in the membership log, owner of the
  * dossier).
  */
-enum { SESSIONS_MAX = 512, SESSION_BATCH_BYTES = 200 << 10, SESSION_WINDOW_MESSAGES = 8 };
+enum {
+    SESSIONS_MAX = 512,
+    SESSION_BATCH_BYTES = 32 << 10, /* of a Commits message: what an interrupted line loses */
+    SYNC_GROUP_BYTES = 1 << 20, /* messages of one transaction */
+};
 
 enum session_state { SESSION_FREE, SESSION_HELLO, SESSION_LIVE, SESSION_CLOSED, SESSION_STATE_COUNT };
 
@@ -26,6 +30,7 @@ enum sync_event_kind {
     SYNC_EV_DRAIN, /* conn: room in its queue again */
     SYNC_EV_LOCAL, /* commits or membership entries were added outside a session */
     SYNC_EV_PROBE, /* probe_id: ask every live peer whether we are in sync */
+    SYNC_EV_FLUSH, /* nothing more: ends a group of events */
 };
 
 struct sync_event {
@@ -36,6 +41,7 @@ struct sync_event {
     struct bytes message;
     uint64_t probe_id;
     struct now now;
+    bool more; /* another event follows: do not commit yet */
 };
 
 enum sync_action_kind {
@@ -80,8 +86,14 @@ void sync_free(struct sync *s);
  * sync_step: one event. *out is borrowed until the next step. A store error is returned and the step left nothing in
  * the store, but sessions may believe they sent what was never handed out: the caller must not go on with them. Peer
  * faults, also a message that needs too much memory, end that session and are not errors of the step.
+ *
+ * Events with `more` share one transaction with those after them: no actions come out until one without it, which
+ * commits and hands out the actions of all. The caller gives such an event after at most SYNC_GROUP_BYTES of messages
+ * and before anybody else uses the store (sync_is_open tells). When a message of a group needs too much memory, the
+ * sessions of the whole group end: what they said is taken back and comes again.
  */
 MUST_USE enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_actions *out);
+bool sync_is_open(const struct sync *s); /* a group of events waits for its last */
 
 size_t sync_session_count(const struct sync *s);
 struct session_info sync_session_at(const struct sync *s, size_t index);

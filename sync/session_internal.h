@@ -2,6 +2,7 @@
 #define JIPAN_SESSION_INTERNAL_H
 
 #include "sync/session.h"
+#include "sync/window.h"
 
 /* Shared by session.c and outbound.c only. */
 enum { SYNC_STEP_BYTES = 64 << 20, SYNC_EPOCH_STEP_MAX = 1 << 21, SYNC_EPOCHS_DRAWN_MAX = 4 };
@@ -14,7 +15,7 @@ struct session {
     struct arena arena; /* memory of `known` */
     struct vv known; /* what the peer has settled, as far as we know: its hello, what it sent, what we sent */
     uint64_t members_known; /* membership head the peer has */
-    uint32_t in_flight; /* Commits messages not yet acknowledged */
+    struct window window; /* Commits messages not yet acknowledged */
     uint32_t acks_due;
     bool has_probe; /* the peer waits for our ProbeReply */
     uint64_t probe_id;
@@ -22,6 +23,7 @@ struct session {
     bool own_probe_answered;
     uint64_t own_probe_id;
     bool is_caught_up;
+    bool is_in_group; /* spoke in the group of events under way */
     uint64_t sent_commits, received_commits;
     uint64_t sent_bytes, received_bytes;
 };
@@ -38,6 +40,7 @@ struct sync {
     struct arena work; /* one commit at a time */
     bool in_transaction;
     bool is_stepping;
+    bool is_group_open;
     unsigned epochs_drawn; /* since the process started, because of what peers claimed */
 };
 

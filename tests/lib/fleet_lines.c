@@ -227,22 +227,34 @@ void fleet_connect_all(struct fleet *f)
     }
 }
 
-static void deliver(struct fleet *f, struct end *e)
+static struct parcel *take_parcel(struct end *e)
 {
     struct parcel *p = e->first;
     e->first = p->next;
     if (e->first == NULL) {
         e->last = NULL;
     }
-    if (p->is_end) {
-        end_closed(f, e);
-        forget_closed(f);
-    } else {
-        fleet_node(f, e->node)->news.messages++;
-        step(f, e->node,
-            (struct sync_event){ .kind = SYNC_EV_MESSAGE, .conn = e->conn, .message = bytes_of(p->bytes, p->len) });
+    return p;
+}
+
+/* One message, or several that have arrived together: these share a transaction. */
+static void deliver(struct fleet *f, struct end *e)
+{
+    bool more = true;
+    while (more) {
+        struct parcel *p = take_parcel(e);
+        more = !p->is_end && e->first != NULL && !e->first->is_end && test_random_below(&f->order, 2) == 0;
+        if (p->is_end) {
+            end_closed(f, e);
+            forget_closed(f);
+        } else {
+            fleet_node(f, e->node)->news.messages++;
+            step(f, e->node,
+                (struct sync_event){
+                    .kind = SYNC_EV_MESSAGE, .conn = e->conn, .message = bytes_of(p->bytes, p->len), .more = more });
+        }
+        free(p);
     }
-    free(p);
 }
 
 bool fleet_step(struct fleet *f)

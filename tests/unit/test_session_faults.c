@@ -200,6 +200,61 @@ static void test_wrong_hello(void **state)
     fleet_free(w.f);
 }
 
+/* Messages of two peers in one transaction: nothing is answered before its end, and when a message among them takes too
+ * much memory all of it is taken back, both sessions end, and nothing that was never durable is believed. */
+static void test_group_is_one_transaction(void **state)
+{
+    (void)state;
+    for (unsigned greedy = 0; greedy < 2; greedy++) {
+        struct world w = world_new(3);
+        struct arena a;
+        struct sync_actions actions = { 0 };
+        arena_init(&a, test_mem(), 8 << 20);
+        fleet_connect_all(w.f);
+        fleet_run(w.f);
+        /* Their own messages stay on the way. */
+        struct record_id first = fleet_customer(w.f, 2, w.seller, "陈大文");
+        struct record_id second = fleet_customer(w.f, 3, w.seller, "李四");
+        struct wire_item items[2] = { { .node = 0 }, { .node = 0 } };
+        for (uint32_t i = 0; i < 2; i++) {
+            struct bytes commit = { 0 };
+            struct bytes secrets = { 0 };
+            assert_int_equal(fleet_commit_of(w.f, i + 2, world_dot(i + 2, 1), &commit, &secrets), ERR_OK);
+            assert_int_equal(arena_dup(&a, commit, &items[i].commit), ERR_OK);
+            assert_int_equal(arena_dup(&a, secrets, &items[i].secrets), ERR_OK);
+        }
+        struct mem *mem = fleet_core(w.f, 1)->mem;
+        size_t budget = mem->max_bytes;
+        for (uint32_t i = 0; i < 2; i++) {
+            struct sync_event ev = { .kind = SYNC_EV_MESSAGE, .now = fleet_now(w.f), .more = true };
+            ev.conn = fleet_session(w.f, 1, i + 2).conn;
+            ev.message = encode(&a, &(struct wire_message){ .kind = WIRE_COMMITS, .items = &items[i], .count = 1 });
+            mem->max_bytes = greedy == 1 && i == 1 ? mem->used_bytes + 4096 : budget;
+            assert_int_equal(sync_step(fleet_sync(w.f, 1), &ev, &actions), ERR_OK);
+            mem->max_bytes = budget;
+            assert_int_equal(actions.count, 0);
+            assert_true(sync_is_open(fleet_sync(w.f, 1)));
+        }
+        struct sync_event ev = { .kind = SYNC_EV_FLUSH, .now = fleet_now(w.f) };
+        assert_int_equal(sync_step(fleet_sync(w.f, 1), &ev, &actions), ERR_OK);
+        assert_false(sync_is_open(fleet_sync(w.f, 1)));
+        size_t closed = 0;
+        for (size_t i = 0; i < actions.count; i++) {
+            closed += actions.at[i].kind == SYNC_ACT_CLOSE ? 1 : 0;
+        }
+        assert_int_equal(closed, greedy == 1 ? 2 : 0);
+        assert_int_equal(world_has(&w, 1, first), greedy == 0);
+        assert_int_equal(world_has(&w, 1, second), greedy == 0);
+        fleet_cut_all(w.f);
+        fleet_connect_all(w.f);
+        fleet_run(w.f);
+        assert_true(world_has(&w, 1, first) && world_has(&w, 1, second));
+        assert_true(fleet_same_hash(w.f, 1, 2) && fleet_same_hash(w.f, 1, 3));
+        arena_release(&a);
+        fleet_free(w.f);
+    }
+}
+
 /* Too little memory for a message: its session ends, the node goes on, and with memory again it succeeds. */
 static void test_message_too_large_for_memory(void **state)
 {
@@ -310,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_false_withheld_marks),
         cmocka_unit_test(test_spoilt_commit_in_batch),
         cmocka_unit_test(test_wrong_hello),
+        cmocka_unit_test(test_group_is_one_transaction),
         cmocka_unit_test(test_message_too_large_for_memory),
         cmocka_unit_test(test_store_fails_anywhere),
         cmocka_unit_test(test_memory_fails_anywhere),
