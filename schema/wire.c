@@ -134,6 +134,7 @@ static void put_small(struct buf *b, const struct wire_message *in)
     Jipan__Probe probe = JIPAN__PROBE__INIT;
     Jipan__ProbeReply reply = JIPAN__PROBE_REPLY__INIT;
     Jipan__Refusal refusal = JIPAN__REFUSAL__INIT;
+    Jipan__Ranges ranges = JIPAN__RANGES__INIT;
     if (in->kind == WIRE_ACK) {
         ack.messages = in->messages;
         m.body_case = JIPAN__MESSAGE__BODY_ACK;
@@ -147,6 +148,10 @@ static void put_small(struct buf *b, const struct wire_message *in)
         reply.settled = to_pb(in->settled);
         m.body_case = JIPAN__MESSAGE__BODY_PROBE_REPLY;
         m.probe_reply = &reply;
+    } else if (in->kind == WIRE_RANGES) {
+        ranges.ranges = to_pb(in->ranges);
+        m.body_case = JIPAN__MESSAGE__BODY_RANGES;
+        m.ranges = &ranges;
     } else {
         refusal.error = in->error;
         m.body_case = JIPAN__MESSAGE__BODY_REFUSAL;
@@ -175,6 +180,7 @@ void wire_put(struct buf *b, struct arena *a, const struct wire_message *m)
     case WIRE_PROBE:
     case WIRE_PROBE_REPLY:
     case WIRE_REFUSAL:
+    case WIRE_RANGES:
         put_small(b, m);
         return;
     case WIRE_KIND_COUNT:
@@ -326,6 +332,10 @@ static enum err take_body(const Jipan__Message *m, struct arena *a, struct wire_
         out->node = m->join_reply->node;
         out->more = m->join_reply->more != 0;
         return take_list(a, m->join_reply->entries, m->join_reply->n_entries, out);
+    case JIPAN__MESSAGE__BODY_RANGES:
+        out->kind = WIRE_RANGES;
+        out->ranges = from_pb(m->ranges->ranges);
+        return ERR_OK;
     case JIPAN__MESSAGE__BODY__NOT_SET:
     case _JIPAN__MESSAGE__BODY__CASE_IS_INT_SIZE:
         break;

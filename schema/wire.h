@@ -19,6 +19,7 @@ enum wire_kind {
     WIRE_REFUSAL,
     WIRE_JOIN_REQUEST,
     WIRE_JOIN_REPLY,
+    WIRE_RANGES,
     WIRE_KIND_COUNT,
 };
 
@@ -53,6 +54,7 @@ struct wire_message {
     uint32_t error; /* REFUSAL, JOIN_REPLY */
     uint32_t node; /* JOIN_REPLY */
     bool more;
+    struct bytes ranges; /* RANGES */
     struct bytes invite, proof, sign_key, box_key, address; /* JOIN_REQUEST */
 };
 

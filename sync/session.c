@@ -423,6 +423,7 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
     case WIRE_REFUSAL:
     case WIRE_JOIN_REQUEST:
     case WIRE_JOIN_REPLY:
+    case WIRE_RANGES:
     case WIRE_KIND_COUNT:
         break;
     }
