@@ -52,6 +52,7 @@ struct core {
     uint8_t authority_secret[SIGN_SECRET_BYTES]; /* zero unless this node holds the authority */
     bool is_authority;
     uint32_t epoch;
+    unsigned epochs_drawn; /* since the process started, because of what peers claimed of our past */
     uint64_t hlc;
     struct heads heads;
     struct audit audit;

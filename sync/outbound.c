@@ -4,6 +4,7 @@
  * audit log before it leaves.
  */
 #include "sync/gather.h"
+#include "sync/greeting.h"
 #include "sync/session_internal.h"
 
 #include "schema/base/check.h"
@@ -71,7 +72,7 @@ static enum err answer_probes(struct sync *s, struct session *ses)
     if (ses->has_probe && ses->is_caught_up) {
         struct wire_message m = { .kind = WIRE_PROBE_REPLY, .id = ses->probe_id };
         ses->has_probe = false;
-        e = sync_settled(s, &m.settled);
+        e = greeting_settled(s->core, &s->step, &m.settled);
         if (e == ERR_OK) {
             e = sync_send(s, ses, &m);
         }

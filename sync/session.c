@@ -4,6 +4,8 @@
  * Invariants: one live session per node; the state moves only along session_rules; every write of a step is in one
  * transaction that commits before any action is handed out.
  */
+#include "sync/greeting.h"
+#include "sync/said.h"
 #include "sync/session_internal.h"
 #include "sync/take.h"
 
@@ -146,56 +148,11 @@ static enum err refuse(struct sync *s, struct session *ses, enum err why)
     return e;
 }
 
-enum err sync_settled(struct sync *s, struct bytes *out)
-{
-    struct vv settled = { 0 };
-    struct buf b;
-    enum err e = ERR_OK;
-    for (size_t i = 0; e == ERR_OK && i < s->core->heads.count; i++) {
-        const struct head *h = &s->core->heads.at[i];
-        if (h->upto > 0) {
-            e = vv_raise(&settled, &s->step, (struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto });
-        }
-    }
-    buf_init(&b, s->core->mem, 1 << 18);
-    vv_put(&b, &settled);
-    if (e == ERR_OK) {
-        e = b.err;
-    }
-    if (e == ERR_OK) {
-        e = arena_dup(&s->step, buf_view(&b), out);
-    }
-    buf_release(&b);
-    return e;
-}
-
 static enum err send_hello(struct sync *s, struct session *ses)
 {
-    uint8_t member_hash[32] = { 0 };
-    struct audit_head head;
-    struct buf b;
-    struct core *c = s->core;
-    struct wire_message m = { .kind = WIRE_HELLO };
-    m.hello = (struct wire_hello){ .version_min = WIRE_VERSION,
-        .version_max = WIRE_VERSION,
-        .group = bytes_of(members_group_id(c->members), GROUP_ID_BYTES),
-        .node = c->self.number,
-        .epoch = c->epoch };
-    m.hello.member_number = members_head(c->members, member_hash);
-    m.hello.member_hash = BYTES_OF(member_hash);
-    audit_sign_head(&c->audit, c->self.number, c->epoch, c->self.sign_secret, &head);
-    buf_init(&b, c->mem, 1024);
-    audit_head_put(&b, &head);
-    m.hello.audit_head = buf_view(&b);
-    enum err e = b.err;
-    if (e == ERR_OK) {
-        e = sync_settled(s, &m.hello.settled);
-    }
-    if (e == ERR_OK) {
-        e = sync_send(s, ses, &m);
-    }
-    buf_release(&b);
-    return e;
+    struct wire_message m;
+    enum err e = greeting_make(s->core, &s->step, &m);
+    return e == ERR_OK ? sync_send(s, ses, &m) : e;
 }
 
 static enum err on_open(struct sync *s, const struct sync_event *ev)
@@ -239,108 +196,15 @@ static enum err drop_twin(struct sync *s, struct session *ses, bool *dropped_sel
     return ERR_OK;
 }
 
-/* Whether the head says less than, or something else than, the one kept: then the kept one is the evidence. */
-static enum err is_older_witness(struct sync *s, struct bytes key, const struct audit_head *head, bool *out)
-{
-    struct bytes bytes = { 0 };
-    struct audit_head kept;
-    *out = false;
-    enum err e = s->core->store->ops->get(s->core->store, SPACE_PEER, key, &s->step, &bytes);
-    if (e != ERR_OK) {
-        return e == ERR_NOT_FOUND ? ERR_OK : e;
-    }
-    struct reader r = reader_of(bytes);
-    if (audit_head_take(&r, &kept) != ERR_OK) {
-        return ERR_DAMAGED;
-    }
-    *out = head->count <= kept.count;
-    return ERR_OK;
-}
-
-static enum err keep_witness(struct sync *s, const struct member_node *node, struct bytes head_bytes)
-{
-    struct reader r = reader_of(head_bytes);
-    struct audit_head head;
-    bool is_older = false;
-    uint8_t key[9] = { 'w' };
-    if (audit_head_take(&r, &head) != ERR_OK || head.node != node->number ||
-        audit_check_head(members_group_id(s->core->members), &head, node->sign_key) != ERR_OK) {
-        return ERR_SIGNATURE;
-    }
-    for (size_t i = 0; i < 4; i++) {
-        key[1 + i] = (uint8_t)(head.node >> (8 * (3 - i)));
-        key[5 + i] = (uint8_t)(head.epoch >> (8 * (3 - i)));
-    }
-    enum err e = is_older_witness(s, BYTES_OF(key), &head, &is_older);
-    return e == ERR_OK && !is_older ? sync_write(s, SPACE_PEER, BYTES_OF(key), head_bytes) : e;
-}
-
-static enum err check_hello(struct sync *s, const struct session *ses, const struct wire_hello *h)
-{
-    struct core *c = s->core;
-    uint8_t mine[32];
-    uint8_t theirs16[16];
-    if (h->version_min > WIRE_VERSION || h->version_max < WIRE_VERSION) {
-        return ERR_VERSION;
-    }
-    if (memcmp(h->group.ptr, members_group_id(c->members), GROUP_ID_BYTES) != 0 || h->node != ses->node) {
-        return ERR_UNKNOWN_PEER;
-    }
-    uint64_t number = members_head(c->members, mine);
-    if (h->member_number <= number && members_hash16_at(c->members, h->member_number, theirs16) &&
-        memcmp(theirs16, h->member_hash.ptr, sizeof(theirs16)) != 0) {
-        return ERR_CONFLICT; /* two membership histories: a person must look */
-    }
-    return ERR_OK;
-}
-
-/* A peer that knows commits of ours that we do not: our past was rolled back. A new epoch, above any that anybody has
- * seen of us, keeps the old dots unique; the commits themselves come back like anybody's. */
-static enum err check_own_past(struct sync *s, const struct vv *settled)
-{
-    struct core *c = s->core;
-    uint32_t top = c->epoch;
-    bool is_behind = false;
-    for (size_t i = 0; i < settled->count; i++) {
-        struct dot d = settled->at[i];
-        const struct head *own = core_head(c, d.node, d.epoch);
-        bool could_be_ours =
-            d.node == c->self.number && d.epoch >= c->epoch && d.epoch - c->epoch <= SYNC_EPOCH_STEP_MAX;
-        if (could_be_ours && d.seq > (own == NULL ? 0 : own->upto)) {
-            is_behind = true;
-            top = d.epoch > top ? d.epoch : top;
-        }
-    }
-    /* The claim is not proven until our commits come back, so it may cost a few epochs, not all of them. */
-    if (!is_behind || s->epochs_drawn == SYNC_EPOCHS_DRAWN_MAX || top == UINT32_MAX) {
-        return ERR_OK;
-    }
-    s->epochs_drawn++;
-    c->epoch = top + 1;
-    const uint8_t epoch[4] = { (uint8_t)(c->epoch >> 24), (uint8_t)(c->epoch >> 16), (uint8_t)(c->epoch >> 8),
-        (uint8_t)c->epoch };
-    return sync_write(s, SPACE_META, BYTES_LIT("epoch"), BYTES_OF(epoch));
-}
-
 static enum err on_hello(struct sync *s, struct session *ses, const struct wire_hello *h)
 {
-    const struct member_node *node = members_node(s->core->members, ses->node);
-    struct reader r = reader_of(h->settled);
     bool dropped_self = false;
-    check(node != NULL);
-    enum err e = ses->state != SESSION_HELLO ? ERR_PROTOCOL : check_hello(s, ses, h);
+    enum err e = ses->state != SESSION_HELLO ? ERR_PROTOCOL : sync_begin(s);
     if (e == ERR_OK) {
-        e = vv_take(&r, &ses->arena, &ses->known);
+        e = greeting_take(s->core, &s->step, ses->node, h, &ses->arena, &ses->known);
     }
     if (e == ERR_OK) {
-        e = keep_witness(s, node, h->audit_head);
-    }
-    if (e != ERR_OK) {
-        return e;
-    }
-    ses->members_known = h->member_number;
-    e = check_own_past(s, &ses->known);
-    if (e == ERR_OK) {
+        ses->members_known = h->member_number;
         e = drop_twin(s, ses, &dropped_self);
     }
     if (e == ERR_OK && !dropped_self) {
@@ -390,6 +254,21 @@ static enum err on_commits(struct sync *s, struct session *ses, const struct wir
     return e;
 }
 
+static enum err on_probe_reply(struct sync *s, struct session *ses, const struct wire_message *m)
+{
+    struct reader r = reader_of(m->settled);
+    struct vv settled;
+    if (!ses->has_own_probe || m->id != ses->own_probe_id) {
+        return ERR_OK;
+    }
+    ses->own_probe_answered = true;
+    enum err e = vv_take(&r, &s->step, &settled);
+    if (e == ERR_OK) {
+        e = sync_begin(s);
+    }
+    return e == ERR_OK ? said_put(s->core, &s->step, ses->node, ses->members_known, m->settled) : e;
+}
+
 static enum err on_body(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
 {
     if (m->kind == WIRE_HELLO) {
@@ -417,8 +296,7 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
         ses->probe_id = m->id;
         return ERR_OK;
     case WIRE_PROBE_REPLY:
-        ses->own_probe_answered = ses->own_probe_answered || (ses->has_own_probe && m->id == ses->own_probe_id);
-        return ERR_OK;
+        return on_probe_reply(s, ses, m);
     case WIRE_HELLO:
     case WIRE_REFUSAL:
     case WIRE_JOIN_REQUEST:
@@ -519,12 +397,6 @@ enum err sync_begin(struct sync *s)
     enum err e = s->core->store->ops->begin(s->core->store);
     s->in_transaction = e == ERR_OK;
     return e;
-}
-
-enum err sync_write(struct sync *s, enum store_space space, struct bytes key, struct bytes value)
-{
-    enum err e = sync_begin(s);
-    return e == ERR_OK ? s->core->store->ops->put(s->core->store, space, key, value) : e;
 }
 
 /* Nothing of this step is left, neither stored nor in memory nor to be sent. */

@@ -5,7 +5,7 @@
 #include "sync/window.h"
 
 /* Shared by session.c and outbound.c only. */
-enum { SYNC_STEP_BYTES = 64 << 20, SYNC_EPOCH_STEP_MAX = 1 << 21, SYNC_EPOCHS_DRAWN_MAX = 4 };
+enum { SYNC_STEP_BYTES = 64 << 20 };
 
 struct session {
     enum session_state state;
@@ -41,14 +41,11 @@ struct sync {
     bool in_transaction;
     bool is_stepping;
     bool is_group_open;
-    unsigned epochs_drawn; /* since the process started, because of what peers claimed */
 };
 
 MUST_USE enum err sync_act(struct sync *s, const struct sync_action *action);
 MUST_USE enum err sync_send(struct sync *s, struct session *to, const struct wire_message *m);
 MUST_USE enum err sync_begin(struct sync *s);
-MUST_USE enum err sync_write(struct sync *s, enum store_space space, struct bytes key, struct bytes value);
-MUST_USE enum err sync_settled(struct sync *s, struct bytes *out);
 
 /* Sends what the session may be sent now: acks, membership entries, commits within the window, probe replies. */
 MUST_USE enum err outbound_pump(struct sync *s, struct session *ses, struct now now);

@@ -29,7 +29,7 @@ enum store_space {
     SPACE_CONTESTED, /* record id (16), field (u32 be) -> conflict ids */
     SPACE_QUARANTINE, /* dot key (16), part (u32 be) -> reason, first seen */
     SPACE_AUDIT, /* number (u64 be) -> audit entry bytes */
-    SPACE_PEER, /* peer address or key -> configured link; witnessed audit heads */
+    SPACE_PEER, /* by first byte of the key: configured links, witnessed audit heads, what nodes said they have */
     SPACE_IMPORT, /* keyed hash of an imported row -> record id */
     SPACE_COUNT,
 };
