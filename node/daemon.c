@@ -1,11 +1,13 @@
 /*
- * Owns: wiring of loop, transport, control socket and sync core; dialling; waiting for "in sync". Invariant: every
- * event becomes one sync_step, and its actions are performed in order after it returned; messages that arrive together
- * share a transaction, which ends before a request is run or the loop waits. No protocol decision is taken
- * here except the join door, which only hands the request to app_enrol.
+ * Owns: wiring of loop, transport, control socket, links, join door and sync core; waiting for "in sync". Invariant:
+ * every event becomes one sync_step, and its actions are performed in order after it returned; messages that arrive
+ * together share a transaction, which ends before a request is run or the loop waits. Takes no protocol decision.
  */
 #include "node/daemon.h"
 
+#include "node/join_door.h"
+#include "node/links.h"
+#include "node/log.h"
 #include "node/net/control_socket.h"
 #include "node/net/transport_ws.h"
 #include "node/request.h"
@@ -18,29 +20,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum {
-    PEERS_MAX = 64,
-    WAITERS_MAX = 16,
-    RETRY_FIRST_MS = 500,
-    RETRY_MAX_MS = 60000,
-    QUIET_MS = 10000,
-    TICK_MS = 100,
-    JOIN_CHUNK = 64,
-    DRAIN_MS = 30
-};
-
-enum link_state { LINK_IDLE, LINK_DIALLING, LINK_OPEN };
-
-struct link {
-    struct app_peer peer;
-    enum link_state state;
-    conn_id conn;
-    uint64_t tag;
-    uint64_t due_ms;
-    unsigned failures;
-    enum err refused; /* why this session was ended by one side; ERR_OK: it was not */
-    enum err last_error;
-};
+enum { WAITERS_MAX = 16, QUIET_MS = 10000, TICK_MS = 100, DRAIN_MS = 30 };
 
 /* Somebody who waits to be told that we are in sync. */
 struct waiter {
@@ -58,11 +38,10 @@ struct daemon {
     struct transport *transport;
     struct control_socket *control;
     struct sync *sync;
-    struct link links[PEERS_MAX];
-    size_t link_count;
+    struct links links;
+    struct join_door joins;
     struct waiter waiters[WAITERS_MAX];
     size_t waiter_count;
-    uint64_t next_tag;
     uint64_t next_probe;
     bool has_changes; /* commits were added by a request: tell the sessions */
     size_t group_bytes; /* of messages taken since the last commit */
@@ -72,39 +51,8 @@ struct daemon {
 
 static void step(struct daemon *d, struct sync_event *ev);
 
-static void daemon_log(const char *what, uint32_t node, enum err e)
-{
-    (void)fprintf(
-        stderr, "jipan: %s node=%u%s%s\n", what, node, e == ERR_OK ? "" : " error=", e == ERR_OK ? "" : err_name(e));
-}
-
 /* --- sessions
  * ------------------------------------------------------------------------------------------------------------ */
-
-static struct link *link_of(struct daemon *d, conn_id c)
-{
-    for (size_t i = 0; i < d->link_count; i++) {
-        if (d->links[i].state == LINK_OPEN && d->links[i].conn == c) {
-            return &d->links[i];
-        }
-    }
-    return NULL;
-}
-
-static void link_failed(struct daemon *d, struct link *l, enum err why)
-{
-    uint32_t base = RETRY_FIRST_MS;
-    uint32_t jitter = 0;
-    for (unsigned i = 0; i < l->failures && base < RETRY_MAX_MS; i++) {
-        base *= 2;
-    }
-    base = base > RETRY_MAX_MS ? RETRY_MAX_MS : base;
-    rng_fill(&d->app->rng, &jitter, sizeof(jitter));
-    l->state = LINK_IDLE;
-    l->failures++;
-    l->last_error = why;
-    l->due_ms = app_now().mono_ms + base + jitter % (base / 2);
-}
 
 static void on_probed(struct daemon *d, const struct sync_action *a)
 {
@@ -118,11 +66,8 @@ static void on_probed(struct daemon *d, const struct sync_action *a)
 
 static void on_refused(struct daemon *d, const struct sync_action *a)
 {
-    struct link *l = link_of(d, a->conn);
-    daemon_log("session ended", a->node, a->error);
-    if (l != NULL) {
-        l->refused = a->error;
-    }
+    node_log("session ended", a->node, a->error);
+    links_refused(&d->links, a->conn, a->error);
 }
 
 static void perform(struct daemon *d, const struct sync_actions *actions)
@@ -160,7 +105,7 @@ static void step(struct daemon *d, struct sync_event *ev)
     d->group_bytes = ev->more ? d->group_bytes : 0;
     enum err e = sync_step(d->sync, ev, &actions);
     if (e != ERR_OK) {
-        daemon_log("store failed, stopping", d->app->core.self.number, e);
+        node_log("store failed, stopping", d->app->core.self.number, e);
         d->failure = e;
         loop_stop(d->loop);
         return;
@@ -177,79 +122,6 @@ static void end_group(struct daemon *d)
     }
 }
 
-/* --- the join door
- * ------------------------------------------------------------------------------------------------------- */
-
-static void join_reply(struct daemon *d, conn_id c, const struct wire_message *m)
-{
-    struct buf b;
-    struct arena a;
-    arena_init(&a, &d->app->mem, WIRE_ARENA_BYTES);
-    buf_init(&b, &d->app->mem, WIRE_MESSAGE_MAX_BYTES);
-    wire_put(&b, &a, m);
-    if (b.err == ERR_OK) {
-        (void)d->transport->ops->send(d->transport, c, buf_view(&b));
-    }
-    buf_release(&b);
-    arena_release(&a);
-}
-
-static void on_join(struct daemon *d, conn_id c, const uint8_t key[TRANSPORT_KEY_BYTES], struct bytes message)
-{
-    struct arena a;
-    struct wire_message m;
-    const struct bytes *entries = NULL;
-    size_t count = 0;
-    struct wire_message reply = { .kind = WIRE_JOIN_REPLY };
-    arena_init(&a, &d->app->mem, WIRE_ARENA_BYTES);
-    enum err e = wire_take(message, &a, &m);
-    if (e == ERR_OK) {
-        e = m.kind == WIRE_JOIN_REQUEST ? app_enrol(d->app, key, &m, &reply.node, &entries, &count) : ERR_PROTOCOL;
-    }
-    reply.error = (uint32_t)e;
-    daemon_log("join", reply.node, e);
-    size_t at = 0;
-    do {
-        reply.entries = e == ERR_OK ? entries + at : NULL;
-        reply.count = count - at < JOIN_CHUNK ? count - at : JOIN_CHUNK;
-        at += reply.count;
-        reply.more = at < count;
-        join_reply(d, c, &reply);
-    } while (reply.more);
-    d->transport->ops->close(d->transport, c);
-    arena_reset(&d->app->arena);
-    arena_release(&a);
-}
-
-/* Joining connections are few and short: their keys are remembered by connection. */
-enum { JOINING_MAX = 8, JOIN_TIME_MS = 15000 };
-static struct joining {
-    conn_id conn;
-    uint64_t since_ms;
-    uint8_t key[TRANSPORT_KEY_BYTES];
-} joining[JOINING_MAX];
-
-static struct joining *joining_of(conn_id c)
-{
-    for (size_t i = 0; i < ARRAY_LEN(joining); i++) {
-        if (joining[i].conn == c) {
-            return &joining[i];
-        }
-    }
-    return NULL;
-}
-
-/* Anybody may knock at the join door; who holds it open without asking must not keep others out. */
-static void end_slow_joins(struct daemon *d)
-{
-    uint64_t now = app_now().mono_ms;
-    for (size_t i = 0; i < ARRAY_LEN(joining); i++) {
-        if (joining[i].conn != 0 && now - joining[i].since_ms > JOIN_TIME_MS) {
-            d->transport->ops->close(d->transport, joining[i].conn);
-        }
-    }
-}
-
 /* --- transport events
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -257,7 +129,7 @@ static bool on_allow(void *ctx, enum transport_door door, const uint8_t key[TRAN
 {
     const struct daemon *d = ctx;
     if (door == DOOR_JOIN) {
-        return d->app->core.is_authority && joining_of(0) != NULL;
+        return join_door_is_open(&d->joins);
     }
     const struct member_node *n = members_node_by_tls(d->app->members, key);
     return n != NULL && n->revoked_at == 0;
@@ -268,23 +140,11 @@ static void on_open(
 {
     struct daemon *d = ctx;
     if (door == DOOR_JOIN) {
-        struct joining *j = joining_of(0);
-        if (j == NULL) {
-            d->transport->ops->close(d->transport, c);
-            return;
-        }
-        j->conn = c;
-        j->since_ms = app_now().mono_ms;
-        memcpy(j->key, key, sizeof(j->key));
+        join_door_opened(&d->joins, c, key);
         return;
     }
-    for (size_t i = 0; outbound && i < d->link_count; i++) {
-        if (d->links[i].tag == tag) {
-            d->links[i].state = LINK_OPEN;
-            d->links[i].conn = c;
-            d->links[i].refused = ERR_OK;
-            d->links[i].last_error = ERR_OK;
-        }
+    if (outbound) {
+        links_opened(&d->links, c, tag);
     }
     struct sync_event ev = { .kind = SYNC_EV_OPEN, .conn = c, .is_outbound = outbound };
     memcpy(ev.key, key, sizeof(ev.key));
@@ -294,10 +154,9 @@ static void on_open(
 static void on_message(void *ctx, conn_id c, struct bytes message)
 {
     struct daemon *d = ctx;
-    struct joining *j = joining_of(c);
-    if (j != NULL) {
+    if (join_door_has(&d->joins, c)) {
         end_group(d);
-        on_join(d, c, j->key, message);
+        join_door_message(&d->joins, c, message);
         return;
     }
     for (size_t i = 0; i < d->waiter_count; i++) {
@@ -321,17 +180,11 @@ static void on_drain(void *ctx, conn_id c)
 static void on_closed(void *ctx, conn_id c)
 {
     struct daemon *d = ctx;
-    struct joining *j = joining_of(c);
-    struct link *l = link_of(d, c);
-    if (j != NULL) {
-        *j = (struct joining){ .conn = 0 };
+    if (join_door_has(&d->joins, c)) {
+        join_door_closed(&d->joins, c);
         return;
     }
-    if (l != NULL) {
-        /* A line that breaks is dialled again soon; who was refused would be refused again. */
-        l->failures = l->refused == ERR_OK ? 0 : l->failures;
-        link_failed(d, l, l->refused == ERR_OK ? ERR_UNREACHABLE : l->refused);
-    }
+    links_closed(&d->links, c);
     struct sync_event ev = { .kind = SYNC_EV_CLOSED, .conn = c };
     step(d, &ev);
 }
@@ -339,66 +192,15 @@ static void on_closed(void *ctx, conn_id c)
 static void on_dial_failed(void *ctx, uint64_t tag, enum err why)
 {
     struct daemon *d = ctx;
-    for (size_t i = 0; i < d->link_count; i++) {
-        if (d->links[i].tag == tag && d->links[i].state == LINK_DIALLING) {
-            link_failed(d, &d->links[i], why);
-        }
-    }
+    links_dial_failed(&d->links, tag, why);
 }
 
 /* --- dialling and waiting
  * ---------------------------------------------------------------------------------------------------- */
 
-static const struct app_peer *peer_at(const struct app_peer *peers, size_t count, const char *address)
+static bool is_live(void *ctx, const uint8_t tls_key[TRANSPORT_KEY_BYTES])
 {
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(peers[i].address, address) == 0) {
-            return &peers[i];
-        }
-    }
-    return NULL;
-}
-
-static bool has_link(const struct daemon *d, const char *address)
-{
-    for (size_t i = 0; i < d->link_count; i++) {
-        if (strcmp(d->links[i].peer.address, address) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Makes the links those that are configured: new ones are dialled soon, removed ones and changed keys are hung up. */
-static enum err load_links(struct daemon *d)
-{
-    struct app_peer peers[PEERS_MAX];
-    size_t count = 0;
-    enum err e = app_peers(d->app, peers, PEERS_MAX, &count);
-    if (e != ERR_OK) {
-        return e;
-    }
-    for (size_t i = 0; i < d->link_count;) {
-        const struct app_peer *p = peer_at(peers, count, d->links[i].peer.address);
-        if (p != NULL && memcmp(p->tls_key, d->links[i].peer.tls_key, sizeof(p->tls_key)) == 0) {
-            i++;
-            continue;
-        }
-        if (d->links[i].state == LINK_OPEN) {
-            d->transport->ops->close(d->transport, d->links[i].conn);
-        }
-        d->links[i] = d->links[--d->link_count];
-    }
-    for (size_t i = 0; i < count && d->link_count < PEERS_MAX; i++) {
-        if (!has_link(d, peers[i].address)) {
-            d->links[d->link_count++] = (struct link){ .peer = peers[i] };
-        }
-    }
-    return ERR_OK;
-}
-
-static bool is_live(const struct daemon *d, const uint8_t tls_key[32])
-{
+    const struct daemon *d = ctx;
     const struct member_node *n = members_node_by_tls(d->app->members, tls_key);
     for (size_t i = 0; n != NULL && i < sync_session_count(d->sync); i++) {
         struct session_info s = sync_session_at(d->sync, i);
@@ -407,24 +209,6 @@ static bool is_live(const struct daemon *d, const uint8_t tls_key[32])
         }
     }
     return false;
-}
-
-static void dial_due(struct daemon *d, bool at_once)
-{
-    uint64_t now = app_now().mono_ms;
-    for (size_t i = 0; i < d->link_count; i++) {
-        struct link *l = &d->links[i];
-        if (l->state != LINK_IDLE || (!at_once && now < l->due_ms) || is_live(d, l->peer.tls_key)) {
-            continue;
-        }
-        l->tag = ++d->next_tag;
-        l->state = LINK_DIALLING;
-        enum err e =
-            d->transport->ops->dial(d->transport, DOOR_SYNC, bytes_str(l->peer.address), l->peer.tls_key, l->tag);
-        if (e != ERR_OK) {
-            link_failed(d, l, e);
-        }
-    }
 }
 
 static size_t live_sessions(const struct daemon *d, bool *is_settling)
@@ -436,9 +220,7 @@ static size_t live_sessions(const struct daemon *d, bool *is_settling)
         live += s.state == SESSION_LIVE ? 1 : 0;
         *is_settling = *is_settling || s.state == SESSION_HELLO;
     }
-    for (size_t i = 0; i < d->link_count; i++) {
-        *is_settling = *is_settling || d->links[i].state == LINK_DIALLING;
-    }
+    *is_settling = *is_settling || links_is_dialling(&d->links);
     return live;
 }
 
@@ -446,9 +228,7 @@ static void waiter_finish(struct daemon *d, size_t i)
 {
     struct waiter w = d->waiters[i];
     d->waiters[i] = d->waiters[--d->waiter_count];
-    for (size_t k = 0; k < d->link_count; k++) {
-        w.outcome.unreachable += is_live(d, d->links[k].peer.tls_key) ? 0 : 1;
-    }
+    w.outcome.unreachable = links_unreachable(&d->links);
     w.done(w.ctx, &w.outcome);
 }
 
@@ -480,9 +260,9 @@ enum err daemon_sync(struct daemon *d, sync_done_fn done, void *ctx)
     if (d->waiter_count == WAITERS_MAX) {
         return ERR_BUSY;
     }
-    enum err e = load_links(d);
+    enum err e = links_load(&d->links);
     if (e == ERR_OK) {
-        dial_due(d, true);
+        links_dial(&d->links, true);
         d->waiters[d->waiter_count++] =
             (struct waiter){ .done = done, .ctx = ctx, .quiet_since_ms = app_now().mono_ms };
     }
@@ -497,7 +277,7 @@ void daemon_reply(struct daemon *d, uint64_t client, json_t *reply)
     char *text = json_dumps(reply, JSON_COMPACT);
     enum err e = text == NULL ? ERR_NOMEM : control_socket_reply(d->control, client, bytes_str(text));
     if (e != ERR_OK && e != ERR_NOT_FOUND) {
-        daemon_log("reply not delivered", d->app->core.self.number, e);
+        node_log("reply not delivered", d->app->core.self.number, e);
     }
     free(text);
     json_decref(reply);
@@ -534,9 +314,9 @@ static void after_turn(struct daemon *d)
         d->has_changes = false;
         step(d, &ev);
         /* A link may have been added or removed. */
-        enum err e = load_links(d);
+        enum err e = links_load(&d->links);
         if (e != ERR_OK) {
-            daemon_log("links not read", d->app->core.self.number, e);
+            node_log("links not read", d->app->core.self.number, e);
         }
     }
     drive_waiters(d);
@@ -545,8 +325,8 @@ static void after_turn(struct daemon *d)
 static void on_tick(void *ctx)
 {
     struct daemon *d = ctx;
-    dial_due(d, false);
-    end_slow_joins(d);
+    links_dial(&d->links, false);
+    join_door_tick(&d->joins);
     (void)loop_timer_after(d->loop, TICK_MS, on_tick, d);
 }
 
@@ -569,19 +349,7 @@ json_t *daemon_links(const struct daemon *d)
         (void)json_object_set_new(o, "received_bytes", json_integer((json_int_t)s.received_bytes));
         (void)json_array_append_new(list, o);
     }
-    for (size_t i = 0; i < d->link_count; i++) {
-        const struct link *l = &d->links[i];
-        if (l->state == LINK_OPEN || is_live(d, l->peer.tls_key)) {
-            continue;
-        }
-        json_t *o = json_object();
-        (void)json_object_set_new(o, "address", json_string(l->peer.address));
-        (void)json_object_set_new(o, "state", json_string(l->state == LINK_DIALLING ? "dialling" : "waiting"));
-        if (l->last_error != ERR_OK) {
-            (void)json_object_set_new(o, "error", json_string(err_name(l->last_error)));
-        }
-        (void)json_array_append_new(list, o);
-    }
+    links_describe(&d->links, list);
     return list;
 }
 
@@ -637,6 +405,8 @@ static enum err open_network(struct daemon *d, const char *listen, struct why *w
         e = transport_ws_new(
             d->loop, d->app->core.self.tls_seed, listen == NULL ? NULL : host, port, &events, &d->transport, why);
     }
+    d->links = (struct links){ .app = d->app, .transport = d->transport, .is_live = is_live, .ctx = d };
+    d->joins = (struct join_door){ .app = d->app, .transport = d->transport };
     return e;
 }
 
@@ -658,7 +428,7 @@ enum err daemon_new(struct app *app, const char *listen, struct daemon **out, st
         e = app_set_listen(app, bytes_str(listen));
     }
     if (e == ERR_OK) {
-        e = load_links(d);
+        e = links_load(&d->links);
     }
     if (e != ERR_OK) {
         daemon_free(d);
