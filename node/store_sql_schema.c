@@ -41,6 +41,7 @@ const char *store_sql_space_table(enum store_space space)
         [SPACE_AUDIT] = "kv_audit",
         [SPACE_PEER] = "kv_peer",
         [SPACE_IMPORT] = "kv_import",
+        [SPACE_WAITING] = "kv_waiting",
     };
     check((unsigned)space < SPACE_COUNT);
     check(names[space] != NULL);

@@ -41,6 +41,7 @@ struct applying {
     struct building *last; /* the row of the cell before */
     uint32_t creator; /* author of the first part that was applied */
     bool owner_may_change;
+    struct dot missing; /* named by a context and not known to exist; node 0: nothing */
     struct new_ids ids;
     struct judged *cells; /* of the part at hand */
     size_t cell_count;
@@ -206,6 +207,21 @@ static enum err judge_cell(void *ctx, const struct cell_place *at, const struct 
     return e;
 }
 
+/* ERR_GAP: the whole group waits, see waiting.c. Whoever makes a dossier has seen nothing of it. */
+static enum err judge_context(struct applying *ap, const struct vv *context)
+{
+    bool is_missing = false;
+    if (ap->g->is_new) {
+        return context->count == 0 ? ERR_OK : ERR_DENIED;
+    }
+    const struct head *head = core_head(ap->c, ap->v->header.dot.node, ap->v->header.dot.epoch);
+    if (head == NULL || ap->v->header.dot.seq > head->upto) {
+        return ERR_OK; /* came before its turn because it is urgent */
+    }
+    enum err e = waiting_check(ap->c, context, &is_missing, &ap->missing);
+    return e == ERR_OK && is_missing ? ERR_GAP : e;
+}
+
 static enum err apply_part(struct applying *ap, const struct part_item *item)
 {
     struct open_part part;
@@ -217,6 +233,9 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
     }
     if (e == ERR_OK) {
         e = core_judge_author(ap->c, &ap->v->header, ap->g, &part.head, &ap->author, &ap->scope);
+    }
+    if (e == ERR_OK && ap->own == NULL) {
+        e = judge_context(ap, &part.head.context);
     }
     if (e == ERR_OK) {
         part.ids = &ap->ids;
@@ -338,6 +357,7 @@ enum err core_apply_group(struct core *c, struct arena *a, const struct commit_v
     struct dossier *d, bool is_stored, const struct bytes **own)
 {
     struct applying ap = { .c = c, .a = a, .v = v, .g = g, .dossier = d, .is_stored = is_stored, .own = own };
+    const struct bytes seen_before = d->seen;
     enum err e = raise_seen(&ap);
     if (e == ERR_LIMIT && own == NULL) {
         const struct quarantine_place at = {
@@ -347,6 +367,13 @@ enum err core_apply_group(struct core *c, struct arena *a, const struct commit_v
     }
     if (e == ERR_OK) {
         e = apply_parts(&ap);
+    }
+    if (e == ERR_GAP) {
+        const struct quarantine_place at = {
+            .dossier = d->id, .dot = v->header.dot, .group = g->index, .part = QUARANTINE_WHOLE_GROUP
+        };
+        d->seen = seen_before;
+        return waiting_put(c, a, &at, ap.missing, v->header.hlc);
     }
     if (e == ERR_OK && g->is_new) {
         d->creator = ap.creator; /* books are nobody's: their first commit is not the same everywhere */

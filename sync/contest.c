@@ -87,7 +87,14 @@ static enum err gather_group(struct gather *ga, const struct commit_view *v, con
     struct part_cursor cursor = group_parts(g);
     struct part_item p;
     enum class_ need = ga->field == NULL ? CLASS_BUSINESS : class_key(ga->field->class_);
-    enum err e = ERR_OK;
+    const struct quarantine_place whole = {
+        .dossier = ga->dossier.id, .dot = v->header.dot, .group = g->index, .part = QUARANTINE_WHOLE_GROUP
+    };
+    bool is_held = false;
+    enum err e = quarantine_has(ga->c, &ga->load, &whole, &is_held);
+    if (e != ERR_OK || is_held) {
+        return e;
+    }
     while ((e = group_next_part(&cursor, &p)) == ERR_OK) {
         if (!p.is_withheld && (ga->any_field || p.class_ == need)) {
             e = gather_part(ga, v, g, &p);

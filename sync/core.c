@@ -129,6 +129,15 @@ static enum err count_pending(void *ctx, struct bytes key, struct bytes value)
     return ERR_OK;
 }
 
+static enum err count_waiting(void *ctx, struct bytes key, struct bytes value)
+{
+    struct core *c = ctx;
+    (void)key;
+    (void)value;
+    c->waiting++;
+    return ERR_OK;
+}
+
 /* The newest entry only. */
 static enum err read_number(void *ctx, struct bytes key, struct bytes value)
 {
@@ -172,6 +181,7 @@ enum err core_reload(struct core *c, struct arena *a)
     const struct bytes all = { 0 };
     c->heads.count = 0;
     c->pending = 0;
+    c->waiting = 0;
     enum err e = reload_members(c);
     if (e == ERR_OK) {
         e = reload_epoch(c, a);
@@ -181,6 +191,9 @@ enum err core_reload(struct core *c, struct arena *a)
     }
     if (e == ERR_OK) {
         e = c->store->ops->scan(c->store, SPACE_QUARANTINE, all, all, false, count_pending, c);
+    }
+    if (e == ERR_OK) {
+        e = c->store->ops->scan(c->store, SPACE_WAITING, all, all, false, count_waiting, c);
     }
     if (e == ERR_OK) {
         e = audit_reload(&c->audit, a);
@@ -238,7 +251,8 @@ enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uin
         return e;
     }
     const struct head h = { .node = node, .epoch = epoch, .upto = upto, .hlc = have == NULL ? 0 : have->hlc };
-    return core_set_head(c, &h);
+    e = core_set_head(c, &h);
+    return e == ERR_OK ? waiting_retry(c, (struct dot){ .node = node, .epoch = epoch, .seq = upto }) : e;
 }
 
 enum err core_secrets_of(struct core *c, struct arena *a, const struct commit_view *v, struct buf *out)
@@ -300,6 +314,11 @@ bool core_may_write(struct core *c, const struct member_user *author, uint32_t s
     return (*allowed & bit) != 0;
 }
 
+bool core_manages(const struct member_user *user, uint32_t station)
+{
+    return (user->roles & (role_bit(ROLE_SM) | role_bit(ROLE_GM))) != 0 && user->station == station;
+}
+
 enum err core_judge_author(struct core *c, const struct commit_header *h, const struct group_item *g,
     const struct part_head *head, const struct member_user **author, uint32_t *scope)
 {
@@ -328,6 +347,9 @@ enum err core_judge_author(struct core *c, const struct commit_header *h, const 
     }
     if (head->standing >= 2) {
         *scope |= SCOPE_OWN;
+    }
+    if (head->standing == 1 && !core_manages(user, g->station)) {
+        return ERR_DENIED;
     }
     *author = user;
     return ERR_OK;

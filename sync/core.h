@@ -57,6 +57,7 @@ struct core {
     struct heads heads;
     struct audit audit;
     uint64_t pending; /* parts waiting in quarantine for their dossier or key */
+    uint64_t waiting; /* of these, groups that wait for a commit their context names */
     struct rights_memo memo;
 };
 

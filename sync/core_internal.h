@@ -68,7 +68,26 @@ MUST_USE enum err quarantine_put(
 MUST_USE enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine_place *at, bool *out);
 /* Tries again what waited for this dossier, or with NULL what waited for keys. */
 MUST_USE enum err quarantine_retry(struct core *c, const struct dossier_id *dossier);
+/* Takes one place off the list and, if it was there, tries its group again. */
+MUST_USE enum err quarantine_again(struct core *c, struct arena *a, const struct quarantine_place *at);
 MUST_USE enum err quarantine_clear(struct core *c);
+enum { PLACE_KEY_BYTES = DOSSIER_ID_BYTES + DOT_KEY_BYTES + 4 + 1 };
+void quarantine_key(const struct quarantine_place *at, uint8_t out[PLACE_KEY_BYTES]);
+MUST_USE enum err quarantine_key_take(struct bytes key, struct quarantine_place *out);
+
+/* --- waiting.c: groups whose context names commits that nobody here has seen ------------------------------------- */
+
+/* Whether every commit the context names is settled here, or proven by a later one of its origin. *missing: the first
+ * that is not. */
+MUST_USE enum err waiting_check(struct core *c, const struct vv *context, bool *is_missing, struct dot *missing);
+/* Lists a group in quarantine until the missing commit is known to exist. */
+MUST_USE enum err waiting_put(
+    struct core *c, struct arena *a, const struct quarantine_place *at, struct dot missing, uint64_t hlc);
+/* Tries again what waited for commits of this origin up to here. */
+MUST_USE enum err waiting_retry(struct core *c, struct dot upto);
+/* Tries again what waited for any commit of a node: it was revoked, and what lies beyond its cut counts nowhere. */
+MUST_USE enum err waiting_retry_node(struct core *c, uint32_t node);
+MUST_USE enum err waiting_clear(struct core *c);
 
 /* --- ingest.c, apply.c, contest.c --------------------------------------------------------------------------------- */
 
@@ -98,6 +117,9 @@ enum err core_see_assignment(void *ctx, const struct row *row); /* a store_row_f
 
 /* Works the owner of a stored dossier out again. */
 MUST_USE enum err core_refresh_owner(struct core *c, struct dossier *d);
+
+/* Whether a user manages what belongs to a station. */
+bool core_manages(const struct member_user *user, uint32_t station);
 
 /* A login now means another user, or nobody: owners of the dossiers assigned to it are worked out again. */
 MUST_USE enum err core_refresh_owners(struct core *c, struct bytes login);

@@ -53,7 +53,7 @@ enum err core_ingest_group(struct core *c, struct arena *a, const struct commit_
         }
     }
     e = core_apply_group(c, a, v, g, &d, is_stored, own);
-    return e == ERR_OK && !is_known ? quarantine_retry(c, &id) : e;
+    return e == ERR_OK && !is_known && d.seen.len > 0 ? quarantine_retry(c, &id) : e;
 }
 
 /* Memory of one group at a time, so that a commit of thousands of groups needs no more than a small one. */
@@ -236,6 +236,9 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     if (e == ERR_OK) {
         e = core_apply_again(c, a, &v, secrets);
     }
+    if (e == ERR_OK) {
+        e = waiting_retry(c, v.header.dot);
+    }
     /* Refusals are settled by now. What is left must take the transaction back, never just the session. */
     return core_is_refusal(e) ? ERR_NOMEM : e;
 }
@@ -244,7 +247,10 @@ enum err core_take_own(struct core *c, const struct commit_view *v, const uint8_
     struct bytes secrets, const struct bytes *parts)
 {
     enum err e = append(c, v, hash);
-    return e == ERR_OK ? ingest_groups(c, v, secrets, &parts) : e;
+    if (e == ERR_OK) {
+        e = ingest_groups(c, v, secrets, &parts);
+    }
+    return e == ERR_OK ? waiting_retry(c, v->header.dot) : e;
 }
 
 /* --- membership
@@ -263,7 +269,7 @@ static enum err cut_off(struct core *c, struct arena *a, struct now now, struct 
             return core_rebuild(c, a, now);
         }
     }
-    return e;
+    return e == ERR_OK ? waiting_retry_node(c, gone.node) : e;
 }
 
 /* Owners are found by login: those of the old and the new one may change. */

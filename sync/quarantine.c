@@ -5,9 +5,7 @@
  */
 #include "sync/core_internal.h"
 
-enum { PLACE_KEY_BYTES = DOSSIER_ID_BYTES + DOT_KEY_BYTES + 4 + 1 };
-
-static void place_key(const struct quarantine_place *at, uint8_t out[PLACE_KEY_BYTES])
+void quarantine_key(const struct quarantine_place *at, uint8_t out[PLACE_KEY_BYTES])
 {
     uint8_t *p = out;
     memcpy(p, at->dossier.b, DOSSIER_ID_BYTES);
@@ -20,7 +18,7 @@ static void place_key(const struct quarantine_place *at, uint8_t out[PLACE_KEY_B
     p[4] = at->part;
 }
 
-static enum err place_take(struct bytes key, struct quarantine_place *out)
+enum err quarantine_key_take(struct bytes key, struct quarantine_place *out)
 {
     struct reader r = reader_of(key);
     struct bytes dot = { 0 };
@@ -40,7 +38,7 @@ enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine
     if (c->pending == 0) {
         return ERR_OK;
     }
-    place_key(at, key);
+    quarantine_key(at, key);
     enum err e = c->store->ops->get(c->store, SPACE_QUARANTINE, BYTES_OF(key), a, &value);
     *out = e == ERR_OK;
     return e == ERR_NOT_FOUND ? ERR_OK : e;
@@ -51,7 +49,7 @@ enum err quarantine_put(struct core *c, struct arena *a, const struct quarantine
     uint8_t key[PLACE_KEY_BYTES];
     uint8_t value[9] = { (uint8_t)why };
     bool is_there = false;
-    place_key(at, key);
+    quarantine_key(at, key);
     for (size_t i = 0; i < 8; i++) {
         value[1 + i] = (uint8_t)(hlc >> (8 * (7 - i)));
     }
@@ -157,7 +155,7 @@ static enum err retry_all(struct core *c, struct arena *a, const struct listing 
             e = remove_key(c, l->keys[end++]);
         }
         if (e == ERR_OK) {
-            e = place_take(l->keys[i], &at);
+            e = quarantine_key_take(l->keys[i], &at);
         }
         arena_reset(a);
         if (e == ERR_OK) {
@@ -187,6 +185,19 @@ enum err quarantine_retry(struct core *c, const struct dossier_id *dossier)
     return e;
 }
 
+enum err quarantine_again(struct core *c, struct arena *a, const struct quarantine_place *at)
+{
+    uint8_t key[PLACE_KEY_BYTES];
+    bool is_there = false;
+    enum err e = quarantine_has(c, a, at, &is_there);
+    if (e != ERR_OK || !is_there) {
+        return e;
+    }
+    quarantine_key(at, key);
+    e = remove_key(c, BYTES_OF(key));
+    return e == ERR_OK ? retry_group(c, a, at) : e;
+}
+
 enum err quarantine_clear(struct core *c)
 {
     struct arena list;
@@ -197,5 +208,5 @@ enum err quarantine_clear(struct core *c)
         e = remove_key(c, l.keys[i]);
     }
     arena_release(&list);
-    return e;
+    return e == ERR_OK ? waiting_clear(c) : e;
 }

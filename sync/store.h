@@ -31,6 +31,7 @@ enum store_space {
     SPACE_AUDIT, /* number (u64 be) -> audit entry bytes */
     SPACE_PEER, /* by first byte of the key: configured links, witnessed audit heads, what nodes said they have */
     SPACE_IMPORT, /* keyed hash of an imported row -> record id */
+    SPACE_WAITING, /* missing dot (16), quarantine key -> nothing: what waits for a commit that is not known to exist */
     SPACE_COUNT,
 };
 

@@ -191,10 +191,9 @@ static enum err load_dossier(struct drafting *dr, struct draft_group *g)
     struct reader r = reader_of(g->dossier.seen);
     e = g->dossier.seen.len == 0 ? ERR_OK : vv_take(&r, dr->a, &g->context);
     uint32_t owner = g->dossier.owner != 0 ? g->dossier.owner : g->dossier.creator;
-    uint32_t managers = role_bit(ROLE_SM) | role_bit(ROLE_GM);
     if (owner == dr->author->number) {
         g->standing = 2;
-    } else if ((dr->author->roles & managers) != 0 && dr->author->station == g->dossier.station) {
+    } else if (core_manages(dr->author, g->dossier.station)) {
         g->standing = 1;
     }
     return e;

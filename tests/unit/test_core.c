@@ -317,8 +317,10 @@ static void test_record_made_late(void **state)
     world_carry(&w, 1, 2, 1);
     assert_int_equal(world_set(&w, 2, ENTITY_CONTACT_POINT, phone, "is_primary", "1"), ERR_OK);
     world_carry(&w, 2, 3, 2);
-    assert_shows(&w, 3, ENTITY_CONTACT_POINT, phone, "is_primary", "1");
+    assert_null(fleet_get(w.f, 3, ENTITY_CONTACT_POINT, phone, "is_primary")); /* waits for what its author saw */
+    assert_int_equal(fleet_quarantined(w.f, 3, ERR_GAP), 1);
     world_carry(&w, 1, 3, 1);
+    assert_int_equal(fleet_quarantined(w.f, 3, ERR_OK), 0);
     assert_shows(&w, 3, ENTITY_CONTACT_POINT, phone, "is_primary", "1");
     assert_shows(&w, 3, ENTITY_CONTACT_POINT, phone, "value_raw", "13800000000");
     assert_true(fleet_same_hash(w.f, 2, 3));
