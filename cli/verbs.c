@@ -217,7 +217,7 @@ static enum err set_number(struct cli *c, const char *key, const char *text)
     return ERR_OK;
 }
 
-static enum err build_node_revoke(struct cli *c)
+static enum err build_node_id(struct cli *c)
 {
     enum err e = need_words(c, 1, 1);
     return e == ERR_OK ? set_number(c, "id", c->words[0]) : e;
@@ -321,6 +321,12 @@ static const struct cli_option invite_options[] = {
     { "owner", true, "owner", "笔记本属于谁", "whose laptop it is" },
     OPTIONS_END,
 };
+static const struct cli_option scope_options[] = {
+    { "scope", true, "scope", "group，或网点代码用逗号分开；不写就只剩它自己的网点",
+        "group, or station codes with commas; without it only its own station" },
+    { "owner", true, "owner", "笔记本的新机主（登录名）", "new owner of a laptop (login)" },
+    OPTIONS_END,
+};
 static const struct cli_option revoke_options[] = { { "reason", true, "reason", "理由", "reason" }, OPTIONS_END };
 static const struct cli_option peer_options[] = { { "node", true, NULL, "对方的节点编号", "number of the other node" },
     OPTIONS_END };
@@ -405,8 +411,10 @@ const struct cli_verb cli_verbs[] = {
     { "invite", "invite", "invite --kind station --station S2", "发一个邀请码", "make an invite code", build_plain,
         invite_options },
     { "node list", "node-list", "node list", "集团的节点", "nodes of the group", build_plain, NULL },
-    { "node revoke", "node-revoke", "node revoke 编号 --reason 理由", "吊销节点", "revoke a node", build_node_revoke,
+    { "node revoke", "node-revoke", "node revoke 编号 --reason 理由", "吊销节点", "revoke a node", build_node_id,
         revoke_options },
+    { "node scope", "node-scope", "node scope 编号 --scope S2,S3", "改节点能存哪些网点的客户，或笔记本归谁",
+        "change which stations' customers a node holds, or whose laptop it is", build_node_id, scope_options },
     { "peer add", "peer-add", "peer add 主机:端口 --node 编号", "加一条链路", "add a link", build_peer_add,
         peer_options },
     { "peer list", "peer-list", "peer list", "链路", "list links", build_plain, NULL },

@@ -117,6 +117,16 @@ MUST_USE enum err app_invite(struct app *app, const struct app_invite *in, char 
 struct wire_message;
 MUST_USE enum err app_enrol(struct app *app, const uint8_t peer_tls_key[32], const struct wire_message *request,
     uint32_t *node, const struct bytes **entries, size_t *count);
+struct app_scope {
+    uint32_t node;
+    bool holds_group;
+    uint32_t scope[16]; /* beside its own station, in any order */
+    size_t scope_count;
+    struct bytes owner_login; /* laptops; empty: as it is */
+};
+/* What a node may hold from now on. It gets keys and customers of stations that came in; it loses the keys of what is
+ * written later in stations that went out, and forgets what it holds of them when it next meets a peer. */
+MUST_USE enum err app_set_scope(struct app *app, const struct app_scope *in, struct why *why);
 MUST_USE enum err app_revoke(struct app *app, uint32_t node, const char *reason, struct why *why);
 
 /* The invite code as one line of text. */

@@ -86,6 +86,14 @@ enum err member_add_key_grant(struct app *app, uint32_t station, const struct me
     return add_made(app, &b, members_make_key_grant(app->members, &by, station, to, &b));
 }
 
+enum err member_add_scope(struct app *app, const struct member_node *n)
+{
+    struct member_author by = author(app);
+    struct buf b;
+    buf_init(&b, &app->mem, ENTRY_MAX);
+    return add_made(app, &b, members_make_scope(app->members, &by, n, &b));
+}
+
 enum err member_add_revoke(struct app *app, uint32_t node, const struct vv *cut, const char *reason)
 {
     struct member_author by = author(app);
@@ -107,7 +115,7 @@ enum err password_verifier(struct bytes password, char out[MEMBER_VERIFIER_BYTES
     return ERR_OK;
 }
 
-static enum err need_authority(const struct app *app, struct why *why)
+enum err app_need_authority(const struct app *app, struct why *why)
 {
     if (app->core.is_authority) {
         return ERR_OK;
@@ -180,7 +188,7 @@ enum err app_user_add(struct app *app, const struct app_user *in, uint32_t *numb
 {
     const struct member_station *station = NULL;
     struct member_user u = { .roles = in->roles, .is_active = true };
-    enum err e = need_authority(app, why);
+    enum err e = app_need_authority(app, why);
     if (e == ERR_OK) {
         e = check_user(app, in, &station, why);
     }
@@ -222,7 +230,7 @@ enum err app_user_change(struct app *app, uint32_t number, const uint32_t *roles
 {
     const struct member_user *now_user = members_user(app->members, number);
     struct member_user u = { 0 };
-    enum err e = need_authority(app, why);
+    enum err e = app_need_authority(app, why);
     if (e == ERR_OK && now_user == NULL) {
         e = why_set(why, ERR_NOT_FOUND, "没有这个员工", "no such user");
     }
@@ -411,7 +419,7 @@ enum err app_revoke(struct app *app, uint32_t node, const char *reason, struct w
 {
     const struct member_node *n = members_node(app->members, node);
     struct vv cut = { 0 };
-    enum err e = need_authority(app, why);
+    enum err e = app_need_authority(app, why);
     if (e == ERR_OK && n == NULL) {
         e = why_set(why, ERR_NOT_FOUND, "没有这个节点；用 jipan node list 查看", "no such node; see jipan node list");
     }

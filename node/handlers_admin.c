@@ -265,6 +265,14 @@ static json_t *node_json(const struct app *app, const struct member_node *n)
     set_text(o, "kind", node_kind_name(n->kind));
     set_text(o, "station", station == NULL ? "?" : station->code);
     set_text(o, "scope", n->holds_group ? "group" : "station");
+    if (n->scope_count > 0) {
+        json_t *codes = json_array();
+        for (uint32_t i = 0; i < n->scope_count; i++) {
+            const struct member_station *s = members_station(app->members, n->scope[i]);
+            (void)json_array_append_new(codes, json_string(s == NULL ? "?" : s->code));
+        }
+        (void)json_object_set_new(o, "stations", codes);
+    }
     if (owner != NULL) {
         set_text(o, "owner", owner->login);
     }
@@ -307,7 +315,7 @@ static enum err do_node_revoke(struct request *rq)
 }
 
 /* "group" or station codes with commas. */
-static enum err parse_scope(struct request *rq, struct bytes text, struct app_invite *in)
+static enum err parse_scope(struct request *rq, struct bytes text, struct app_scope *in)
 {
     if (bytes_equal(text, BYTES_LIT("group"))) {
         in->holds_group = true;
@@ -327,16 +335,35 @@ static enum err parse_scope(struct request *rq, struct bytes text, struct app_in
     return ERR_OK;
 }
 
+static enum err do_node_scope(struct request *rq)
+{
+    int64_t id = request_int(rq, "id", 0);
+    struct app_scope in = { .node = id <= 0 || id > UINT32_MAX ? 0 : (uint32_t)id,
+        .owner_login = request_text(rq, "owner") };
+    enum err e = need(rq, ADMIN_NODES);
+    if (e == ERR_OK) {
+        e = parse_scope(rq, request_text(rq, "scope"), &in);
+    }
+    if (e == ERR_OK) {
+        e = app_set_scope(rq->app, &in, &rq->why);
+    }
+    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
+}
+
 static enum err do_invite(struct request *rq)
 {
+    struct app_scope scope = { .node = 0 };
     struct app_invite in = { .kind = node_kind_parse(request_text(rq, "kind")),
         .station_code = request_text(rq, "station"),
         .owner_login = request_text(rq, "owner") };
     char code[INVITE_CODE_MAX];
     enum err e = need(rq, ADMIN_NODES);
     if (e == ERR_OK) {
-        e = parse_scope(rq, request_text(rq, "scope"), &in);
+        e = parse_scope(rq, request_text(rq, "scope"), &scope);
     }
+    in.holds_group = scope.holds_group;
+    in.scope_count = scope.scope_count;
+    memcpy(in.scope, scope.scope, sizeof(in.scope));
     if (e == ERR_OK) {
         e = app_invite(rq->app, &in, code, &rq->why);
     }
@@ -497,6 +524,7 @@ const struct request_verb handlers_admin[] = {
     { "user-list", do_user_list, 0 },
     { "node-list", do_node_list, 0 },
     { "node-revoke", do_node_revoke, 0 },
+    { "node-scope", do_node_scope, 0 },
     { "invite", do_invite, 0 },
     { "peer-list", do_peer_list, 0 },
     { "peer-add", do_peer_add, 0 },

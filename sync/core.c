@@ -323,7 +323,7 @@ enum err core_judge_author(struct core *c, const struct commit_header *h, const 
     const struct part_head *head, const struct member_user **author, uint32_t *scope)
 {
     const struct member_user *user = members_user_as_of(c->members, head->author, h->member_number);
-    const struct member_node *node = members_node(c->members, h->dot.node);
+    const struct member_node *node = members_node_as_of(c->members, h->dot.node, h->member_number);
     if (user == NULL || !user->is_active || node == NULL) {
         return ERR_DENIED;
     }

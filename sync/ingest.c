@@ -307,6 +307,7 @@ static enum err follow_entry(
     case MEMBER_GENESIS:
     case MEMBER_STATION:
     case MEMBER_NODE:
+    case MEMBER_SCOPE:
         break;
     }
     return ERR_OK;

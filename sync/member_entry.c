@@ -173,29 +173,47 @@ enum err member_station_take(struct bytes body, struct member_station *out)
     return e;
 }
 
-void member_node_put(struct buf *b, const struct member_node *n)
+static void put_scope(struct buf *b, const struct member_node *n)
 {
-    buf_put_varint(b, n->number);
-    buf_put_u8(b, (uint8_t)n->kind);
-    buf_put_varint(b, n->station);
     buf_put_varint(b, n->owner);
     buf_put_u8(b, n->holds_group ? 1 : 0);
     buf_put_varint(b, n->scope_count);
     for (uint32_t i = 0; i < n->scope_count; i++) {
         buf_put_varint(b, n->scope[i]);
     }
+}
+
+void member_scope_put(struct buf *b, const struct member_node *n)
+{
+    buf_put_varint(b, n->number);
+    put_scope(b, n);
+}
+
+void member_node_put(struct buf *b, const struct member_node *n)
+{
+    buf_put_varint(b, n->number);
+    buf_put_u8(b, (uint8_t)n->kind);
+    buf_put_varint(b, n->station);
+    put_scope(b, n);
     buf_put(b, n->sign_key, sizeof(n->sign_key));
     buf_put(b, n->box_key, sizeof(n->box_key));
     buf_put(b, n->tls_key, sizeof(n->tls_key));
     put_text(b, n->address);
 }
 
+/* Owner, group flag and stations, ascending. Whether they suit the node's kind and station is asked by the caller. */
 static enum err take_scope(struct reader *r, struct member_node *n)
 {
-    enum err e = take_u32(r, MEMBER_SCOPE_MAX, &n->scope_count);
+    enum err e = take_u32(r, UINT32_MAX, &n->owner);
+    if (e == ERR_OK) {
+        e = take_bool(r, &n->holds_group);
+    }
+    if (e == ERR_OK) {
+        e = take_u32(r, MEMBER_SCOPE_MAX, &n->scope_count);
+    }
     for (uint32_t i = 0; e == ERR_OK && i < n->scope_count; i++) {
         e = take_u32(r, UINT32_MAX, &n->scope[i]);
-        if (e == ERR_OK && (n->scope[i] == n->station || (i > 0 && n->scope[i] <= n->scope[i - 1]))) {
+        if (e == ERR_OK && i > 0 && n->scope[i] <= n->scope[i - 1]) {
             e = ERR_FORMAT;
         }
     }
@@ -217,15 +235,36 @@ static enum err take_node_place(struct reader *r, struct member_node *n)
         e = take_u32(r, UINT32_MAX, &n->station);
     }
     if (e == ERR_OK) {
-        e = take_u32(r, UINT32_MAX, &n->owner);
+        e = take_scope(r, n);
     }
-    if (e == ERR_OK && (n->kind == NODE_LAPTOP) != (n->owner != 0)) {
-        e = ERR_FORMAT;
+    return e == ERR_OK && !member_scope_suits(n) ? ERR_FORMAT : e;
+}
+
+bool member_scope_suits(const struct member_node *n)
+{
+    for (uint32_t i = 0; i < n->scope_count; i++) {
+        if (n->scope[i] == n->station) {
+            return false;
+        }
+    }
+    return (n->kind == NODE_LAPTOP) == (n->owner != 0);
+}
+
+enum err member_scope_take(struct bytes body, struct member_node *out)
+{
+    struct member_node n = { 0 };
+    struct reader r = reader_of(body);
+    enum err e = take_u32(&r, UINT32_MAX, &n.number);
+    if (e == ERR_OK) {
+        e = take_scope(&r, &n);
     }
     if (e == ERR_OK) {
-        e = take_bool(r, &n->holds_group);
+        e = at_end(&r);
     }
-    return e == ERR_OK ? take_scope(r, n) : e;
+    if (e == ERR_OK) {
+        *out = n;
+    }
+    return e;
 }
 
 enum err member_node_take(struct bytes body, struct member_node *out)

@@ -60,6 +60,7 @@ void member_entry_put(struct buf *b, const struct member_entry *e);
 void member_genesis_put(struct buf *b, const struct member_genesis *g);
 void member_station_put(struct buf *b, const struct member_station *s);
 void member_node_put(struct buf *b, const struct member_node *n);
+void member_scope_put(struct buf *b, const struct member_node *n); /* number, owner, holds_group, scope */
 void member_user_put(struct buf *b, const struct member_user *u);
 void member_keys_put_head(struct buf *b, uint32_t station, uint32_t count);
 void member_keys_put_wrap_head(struct buf *b, uint32_t epoch, uint32_t node); /* then the wrap, fixed length */
@@ -69,6 +70,10 @@ void member_revocation_put(struct buf *b, const struct member_revocation *v);
 MUST_USE enum err member_genesis_take(struct bytes body, struct member_genesis *out);
 MUST_USE enum err member_station_take(struct bytes body, struct member_station *out);
 MUST_USE enum err member_node_take(struct bytes body, struct member_node *out);
+/* Fills in what member_scope_put writes; the rest is zero. */
+/* Whether owner and scope fit kind and station. */
+bool member_scope_suits(const struct member_node *n);
+MUST_USE enum err member_scope_take(struct bytes body, struct member_node *out);
 MUST_USE enum err member_user_take(struct bytes body, struct member_user *out);
 /* The cut is arena memory. */
 MUST_USE enum err member_revocation_take(struct bytes body, struct arena *a, struct member_revocation *out);

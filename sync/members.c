@@ -111,6 +111,11 @@ void members_free(struct members *m)
     for (size_t i = 0; i < m->nodes.count; i++) {
         struct member_node *n = m->nodes.at[i];
         mem_free(mem, n->cut.at, n->cut.capacity * sizeof(*n->cut.at));
+        while (n->older != NULL) {
+            struct member_node *older = (struct member_node *)(uintptr_t)n->older; /* ours, handed out as const */
+            n->older = older->older;
+            mem_free(mem, older, sizeof(*older));
+        }
     }
     for (size_t i = 0; i < m->keys.count; i++) {
         sodium_memzero(m->keys.at[i], sizeof(struct held_keys));
@@ -301,6 +306,15 @@ const struct member_user *members_user_by_login(const struct members *m, struct 
 {
     const struct user_version *v = members_index_find(&m->by_login, login);
     return v == NULL ? NULL : &v->user;
+}
+
+const struct member_node *members_node_as_of(const struct members *m, uint32_t number, uint64_t at)
+{
+    const struct member_node *n = by_number(&m->nodes, number);
+    while (n != NULL && n->since > at) {
+        n = n->older;
+    }
+    return n;
 }
 
 const struct member_user *members_user_as_of(const struct members *m, uint32_t number, uint64_t at)

@@ -15,8 +15,8 @@
  * The signature covers everything before it under the label "jipan/member/v1" and the group id; hash of an entry =
  * labelled BLAKE2b-256 of the same bytes. Entry 1 is the genesis; the group id is the first 16 bytes of the hash of the
  * genesis body. Bodies are canonical (varints, blobs) and are listed in docs/PROTOCOL.md section 4. Numbers of
- * stations, nodes and users are dense from 1. Stations and nodes are never changed after their entry, except by a
- * revocation.
+ * stations, nodes and users are dense from 1. Stations never change after their entry; nodes by a change of scope and a
+ * revocation only.
  */
 enum {
     MEMBER_ENTRY_MAX_BYTES = 1 << 18,
@@ -44,6 +44,7 @@ enum member_kind {
     MEMBER_KEYS =
         5, /* class keys of one (station, epoch), wrapped to nodes; several entries may add nodes to one epoch */
     MEMBER_REVOKE = 6,
+    MEMBER_SCOPE = 7, /* what a node may hold from now on, and whose laptop it is */
 };
 
 struct member_station {
@@ -65,7 +66,8 @@ struct member_node {
     uint8_t box_key[32];
     uint8_t tls_key[32];
     char address[MEMBER_NAME_MAX_BYTES + 1]; /* where it listens, may be empty */
-    uint64_t since;
+    uint64_t since; /* entry number of enrolment, or of the last change of scope */
+    const struct member_node *older; /* as it was before that; NULL: it never changed. Scope and owner only. */
     uint64_t revoked_at; /* entry number, 0 = not */
     uint64_t revoked_hlc;
     char revoke_reason[MEMBER_NAME_MAX_BYTES + 1];
@@ -129,6 +131,8 @@ bool members_hash16_at(const struct members *m, uint64_t number, uint8_t out[16]
 size_t members_node_count(const struct members *m);
 const struct member_node *members_node_at(const struct members *m, size_t index);
 const struct member_node *members_node(const struct members *m, uint32_t number);
+/* As it was at membership entry `at`: scope and owner. NULL if not yet known then. */
+const struct member_node *members_node_as_of(const struct members *m, uint32_t number, uint64_t at);
 const struct member_node *members_node_by_tls(const struct members *m, const uint8_t tls_key[32]);
 size_t members_station_count(const struct members *m);
 const struct member_station *members_station_at(const struct members *m, size_t index);
@@ -176,6 +180,9 @@ MUST_USE enum err members_make_key_epoch(
 /* Gives one node all epochs of one station that this node holds; ERR_NO_KEY when it holds none. */
 MUST_USE enum err members_make_key_grant(
     struct members *m, const struct member_author *by, uint32_t station, const struct member_node *to, struct buf *out);
+/* n: number, and what it may hold from now on: owner (laptops), holds_group, scope. */
+MUST_USE enum err members_make_scope(
+    struct members *m, const struct member_author *by, const struct member_node *n, struct buf *out);
 MUST_USE enum err members_make_revoke(struct members *m, const struct member_author *by, uint32_t node,
     const struct vv *cut, const char *reason, struct buf *out);
 

@@ -21,7 +21,8 @@ struct plan {
     struct member_genesis genesis;
     uint8_t group_id[GROUP_ID_BYTES];
     struct member_station *station;
-    struct member_node *node;
+    struct member_node *node; /* new; or, for a change of scope, the copy of what it was */
+    struct member_node scope; /* change of scope: what is new */
     struct user_version *user;
     struct member_revocation revocation;
     struct dot *cut; /* copy of the revocation's cut outside the arena */
@@ -150,21 +151,23 @@ static bool box_key_is_usable(const uint8_t key[BOX_PUBLIC_BYTES])
     return crypto_scalarmult(product, any_scalar, key) == 0;
 }
 
+static bool scope_fits(const struct members *m, const struct member_node *n)
+{
+    for (uint32_t i = 0; i < n->scope_count; i++) {
+        if (members_station(m, n->scope[i]) == NULL) {
+            return false;
+        }
+    }
+    return n->owner == 0 || members_user(m, n->owner) != NULL;
+}
+
 static bool node_fits(const struct members *m, const struct member_node *n)
 {
     bool is_new = n->number == members_next_node_number(m) &&
                   members_index_find(&m->by_tls, BYTES_OF(n->tls_key)) == NULL &&
                   members_index_find(&m->by_sign, BYTES_OF(n->sign_key)) == NULL &&
                   members_index_find(&m->by_box, BYTES_OF(n->box_key)) == NULL && box_key_is_usable(n->box_key);
-    if (!is_new || members_station(m, n->station) == NULL || (n->owner != 0 && members_user(m, n->owner) == NULL)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < n->scope_count; i++) {
-        if (members_station(m, n->scope[i]) == NULL) {
-            return false;
-        }
-    }
-    return true;
+    return is_new && members_station(m, n->station) != NULL && scope_fits(m, n);
 }
 
 static enum err plan_node(struct members *m, struct plan *p)
@@ -191,6 +194,33 @@ static enum err plan_node(struct members *m, struct plan *p)
     }
     n.since = p->entry.number;
     *p->node = n;
+    return ERR_OK;
+}
+
+/* What may change of a node: whose it is and what it may hold. What it was is kept, because a commit is judged by what
+ * its node was at that time. */
+static enum err plan_scope(struct members *m, struct plan *p)
+{
+    struct member_node wanted;
+    enum err e = member_scope_take(p->entry.body, &wanted);
+    const struct member_node *now = e == ERR_OK ? members_node(m, wanted.number) : NULL;
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (now == NULL || now->revoked_at != 0) {
+        return ERR_INVALID;
+    }
+    wanted.kind = now->kind;
+    wanted.station = now->station;
+    if (!member_scope_suits(&wanted) || !scope_fits(m, &wanted)) {
+        return ERR_INVALID;
+    }
+    p->node = mem_alloc(m->mem, sizeof(*p->node));
+    if (p->node == NULL) {
+        return ERR_NOMEM;
+    }
+    *p->node = *now;
+    p->scope = wanted;
     return ERR_OK;
 }
 
@@ -312,6 +342,8 @@ static enum err plan_body(struct members *m, struct plan *p, struct arena *a)
         return plan_keys(m, p, a);
     case MEMBER_REVOKE:
         return plan_revoke(m, p, a);
+    case MEMBER_SCOPE:
+        return plan_scope(m, p);
     }
     return ERR_VERSION;
 }
@@ -411,6 +443,17 @@ static void apply_revoke(struct members *m, struct plan *p)
     n->cut = (struct vv){ .at = p->cut, .count = p->cut_count, .capacity = p->cut_count };
 }
 
+static void apply_scope(struct members *m, struct plan *p)
+{
+    struct member_node *n = m->nodes.at[p->scope.number - 1];
+    n->older = p->node;
+    n->since = p->entry.number;
+    n->owner = p->scope.owner;
+    n->holds_group = p->scope.holds_group;
+    n->scope_count = p->scope.scope_count;
+    memcpy(n->scope, p->scope.scope, sizeof(n->scope));
+}
+
 static void apply(struct members *m, struct plan *p)
 {
     switch ((enum member_kind)p->entry.kind) {
@@ -433,6 +476,9 @@ static void apply(struct members *m, struct plan *p)
         break;
     case MEMBER_REVOKE:
         apply_revoke(m, p);
+        break;
+    case MEMBER_SCOPE:
+        apply_scope(m, p);
         break;
     }
     memcpy(m->hashes[m->entry_count], p->hash, MEMBER_HASH_BYTES);

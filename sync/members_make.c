@@ -210,6 +210,17 @@ enum err members_make_key_grant(
     return e;
 }
 
+enum err members_make_scope(
+    struct members *m, const struct member_author *by, const struct member_node *n, struct buf *out)
+{
+    struct buf body;
+    buf_init(&body, m->mem, MEMBER_ENTRY_MAX_BYTES);
+    member_scope_put(&body, n);
+    enum err e = make(m, by, MEMBER_SCOPE, &body, out);
+    buf_release(&body);
+    return e;
+}
+
 enum err members_make_revoke(struct members *m, const struct member_author *by, uint32_t node, const struct vv *cut,
     const char *reason, struct buf *out)
 {

@@ -80,6 +80,10 @@ static void put_again(struct buf *b, struct arena *a, uint8_t kind, struct bytes
         check(member_revocation_take(body, a, &revocation) == ERR_OK);
         member_revocation_put(b, &revocation);
         break;
+    case MEMBER_SCOPE:
+        check(member_scope_take(body, &node) == ERR_OK);
+        member_scope_put(b, &node);
+        break;
     }
 }
 

@@ -348,8 +348,11 @@ static void membership_entries_have_the_same_bytes(void **state)
     make_places(m, &by, &b);
     assert_int_equal(members_make_key_epoch(m, &by, 1, &b), ERR_OK);
     put_in(m, "member_5_keys", &b);
+    const struct member_node wider = { .number = 1, .owner = 1, .holds_group = true };
+    assert_int_equal(members_make_scope(m, &by, &wider, &b), ERR_OK);
+    put_in(m, "member_6_scope", &b);
     assert_int_equal(members_make_revoke(m, &by, 1, &cut, "丢失 / lost", &b), ERR_OK);
-    put_in(m, "member_6_revoke", &b);
+    put_in(m, "member_7_revoke", &b);
     buf_release(&b);
     members_free(m);
 }
@@ -358,12 +361,12 @@ static void stored_membership_still_folds(void **state)
 {
     (void)state;
     static const char *const names[] = { "member_1_genesis", "member_2_station", "member_3_user", "member_4_node",
-        "member_5_keys", "member_6_revoke" };
+        "member_5_keys", "member_6_scope", "member_7_revoke" };
     static uint8_t bytes[GOLDEN_BYTES_MAX];
     const struct node_secrets self = secrets_fixed(1);
     struct members *m = NULL;
     assert_int_equal(members_new(test_mem(), &self, &m), ERR_OK);
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         size_t len = golden_read(names[i], bytes);
         assert_int_equal(members_append(m, bytes_of(bytes, len)), ERR_OK);
     }

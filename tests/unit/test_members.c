@@ -414,7 +414,7 @@ static void well_signed_nonsense_is_refused(void **state)
         size_t len;
         uint8_t body[8];
     } cases[] = {
-        { "unknown kind", 7, ERR_VERSION, 1, { 0 } },
+        { "unknown kind", 8, ERR_VERSION, 1, { 0 } },
         { "kind zero", 0, ERR_VERSION, 1, { 0 } },
         { "second genesis", MEMBER_GENESIS, ERR_INVALID, 1, { 0 } },
         { "empty body", MEMBER_STATION, ERR_TRUNCATED, 0, { 0 } },
@@ -427,6 +427,12 @@ static void well_signed_nonsense_is_refused(void **state)
         { "keys nowhere", MEMBER_KEYS, ERR_INVALID, 2, { 9, 1 } },
         { "cut of another node", MEMBER_REVOKE, ERR_FORMAT, 6, { 1, 1, 2, 1, 1, 0 } },
         { "unknown node", MEMBER_REVOKE, ERR_INVALID, 3, { 5, 0, 0 } },
+        { "scope of nobody", MEMBER_SCOPE, ERR_INVALID, 4, { 9, 0, 0, 0 } },
+        { "scope twice", MEMBER_SCOPE, ERR_FORMAT, 6, { 1, 0, 0, 2, 2, 2 } },
+        { "scope and group", MEMBER_SCOPE, ERR_FORMAT, 5, { 1, 0, 1, 1, 2 } },
+        { "scope of its own", MEMBER_SCOPE, ERR_INVALID, 5, { 1, 0, 0, 1, 1 } },
+        { "scope unknown", MEMBER_SCOPE, ERR_INVALID, 5, { 1, 0, 0, 1, 9 } },
+        { "owner of a station", MEMBER_SCOPE, ERR_INVALID, 4, { 1, 1, 0, 0 } },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         enum err e = append_raw(w, cases[i].kind, bytes_of(cases[i].body, cases[i].len));
