@@ -126,10 +126,12 @@ struct dossier_id core_group_book(const struct core *c);
 /**
  * core_ingest: verify one commit and apply what may be applied, inside the caller's transaction.
  * secrets: 16 bytes for each present group that creates a dossier, in order.
- * Errors: ERR_EXISTS already settled (nothing to do); ERR_GAP an earlier one of its origin, or its membership head, is
- * missing; ERR_UNKNOWN_PEER, ERR_REVOKED, ERR_SIGNATURE, ERR_FORMAT, ERR_VERSION: the commit is refused as a whole,
- * nothing written; store errors. Parts that cannot be applied (no key, no dossier, no right) are kept and listed in
- * quarantine, ERR_OK.
+ * A commit that is settled already, held in part or withheld, may bring what was lacking: then only that is applied,
+ * and what stands here is the same as if all had come at once. Errors: ERR_EXISTS settled, and nothing in it is new;
+ * ERR_CONFLICT another commit of that name, or on another past, is held here; ERR_GAP an earlier one of its origin, or
+ * its membership head, is missing; ERR_UNKNOWN_PEER, ERR_REVOKED, ERR_SIGNATURE, ERR_FORMAT, ERR_VERSION: the commit is
+ * refused as a whole, nothing written; store errors. Parts that cannot be applied (no key, no dossier, no right) are
+ * kept and listed in quarantine, ERR_OK.
  */
 MUST_USE enum err core_ingest(
     struct core *c, struct arena *a, struct now now, struct bytes commit, struct bytes secrets);

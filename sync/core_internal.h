@@ -3,8 +3,8 @@
 
 #include "sync/core.h"
 
-/* Shared by the files of the core only: core.c, part.c, write.c, ingest.c, apply.c, owner.c, contest.c,
- * quarantine.c, state.c. */
+/* Shared by the files of the core only: core.c, part.c, write.c, ingest.c, more.c, apply.c, owner.c,
+ * contest.c, quarantine.c, state.c. */
 
 /* --- part.c: opened parts ------------------------------------------------------------------------------------ */
 
@@ -89,7 +89,24 @@ MUST_USE enum err waiting_retry(struct core *c, struct dot upto);
 MUST_USE enum err waiting_retry_node(struct core *c, uint32_t node);
 MUST_USE enum err waiting_clear(struct core *c);
 
+/* --- more.c: a commit that is settled already, with more of it than is held ------------------------------------- */
+
+/* secrets: as for core_ingest, counted. Errors: those of core_ingest; ERR_EXISTS nothing new; ERR_CONFLICT not the
+ * commit that is held here, or not the one its neighbours name. */
+MUST_USE enum err core_ingest_more(
+    struct core *c, struct arena *a, struct now now, const struct commit_view *v, struct bytes secrets);
+
+/* The bytes held of a dot. ERR_NOT_FOUND; ERR_DAMAGED. */
+MUST_USE enum err core_log_get(struct core *c, struct arena *a, struct dot dot, struct commit_view *out);
+MUST_USE enum err core_log_put(struct core *c, struct dot dot, struct bytes commit);
+
 /* --- ingest.c, apply.c, contest.c --------------------------------------------------------------------------------- */
+
+/* Origin, membership head, signature; hash is the commit's name. */
+MUST_USE enum err core_verify_commit(
+    struct core *c, struct arena *a, const struct commit_view *v, uint8_t hash[COMMIT_HASH_BYTES]);
+/* ERR_SEAL: one of the secrets beside a commit does not open what it should. */
+MUST_USE enum err core_try_secrets(struct core *c, const struct commit_view *v, struct bytes secrets);
 
 /* Applies one group of a commit that stands in the log. secret: of a new dossier, NULL when the dossier must be there
  * already. own: not NULL for a commit written here and now, a cursor over the plaintexts of its parts; then a refusal

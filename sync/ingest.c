@@ -117,7 +117,7 @@ static enum err secret_opens(
 
 /* A secret travels beside the commit and nothing signs it: a peer that hands on a wrong one would make the dossier
  * unreadable here for good. So it is tried before anything is written, and a wrong one is that peer's fault. */
-static enum err try_secrets(struct core *c, const struct commit_view *v, struct bytes secrets)
+enum err core_try_secrets(struct core *c, const struct commit_view *v, struct bytes secrets)
 {
     struct body_cursor cursor = commit_groups(v);
     struct reader r = reader_of(secrets);
@@ -140,22 +140,11 @@ static enum err try_secrets(struct core *c, const struct commit_view *v, struct 
     return e;
 }
 
-/* The place of a commit: after what is settled of its origin, and on a membership head that we know. */
-static enum err check_place(struct core *c, const struct commit_header *h)
+/* The origin is one of us, and the membership head that it names is one that we know. */
+static enum err check_membership(struct core *c, const struct commit_header *h)
 {
-    const struct head *head = core_head(c, h->dot.node, h->dot.epoch);
-    uint64_t upto = head == NULL ? 0 : head->upto;
     uint8_t ours[32];
     uint8_t theirs[16];
-    if (h->dot.seq <= upto) {
-        return ERR_EXISTS;
-    }
-    if (h->dot.seq > CORE_SEQ_MAX) {
-        return ERR_FORMAT;
-    }
-    if (h->dot.seq > upto + 1) {
-        return ERR_GAP;
-    }
     if (members_node(c->members, h->dot.node) == NULL) {
         return ERR_UNKNOWN_PEER;
     }
@@ -165,18 +154,32 @@ static enum err check_place(struct core *c, const struct commit_header *h)
     if (h->member_number > members_head(c->members, ours)) {
         return ERR_GAP;
     }
-    if (!members_hash16_at(c->members, h->member_number, theirs) ||
-        memcmp(theirs, h->member_hash, sizeof(theirs)) != 0) {
-        return ERR_SIGNATURE;
-    }
-    return head != NULL && head->knows_hash && memcmp(head->hash, h->prev, sizeof(h->prev)) != 0 ? ERR_CONFLICT
-                                                                                                 : ERR_OK;
+    bool is_ours =
+        members_hash16_at(c->members, h->member_number, theirs) && memcmp(theirs, h->member_hash, sizeof(theirs)) == 0;
+    return is_ours ? ERR_OK : ERR_SIGNATURE;
 }
 
-static enum err verify(struct core *c, struct arena *a, const struct commit_view *v, uint8_t hash[COMMIT_HASH_BYTES])
+/* The place of a commit that is not settled: right after what is. */
+static enum err check_place(const struct head *head, const struct commit_header *h)
+{
+    uint64_t upto = head == NULL ? 0 : head->upto;
+    if (h->dot.seq > CORE_SEQ_MAX) {
+        return ERR_FORMAT;
+    }
+    return h->dot.seq > upto + 1 ? ERR_GAP : ERR_OK;
+}
+
+static enum err check_chain(const struct head *head, const struct commit_header *h)
+{
+    bool follows = head == NULL || !head->knows_hash || memcmp(head->hash, h->prev, sizeof(h->prev)) == 0;
+    return follows ? ERR_OK : ERR_CONFLICT;
+}
+
+enum err core_verify_commit(
+    struct core *c, struct arena *a, const struct commit_view *v, uint8_t hash[COMMIT_HASH_BYTES])
 {
     uint8_t root[COMMIT_HASH_BYTES];
-    enum err e = check_place(c, &v->header);
+    enum err e = check_membership(c, &v->header);
     if (e == ERR_OK) {
         e = seal_root(v, a, root);
     }
@@ -222,11 +225,22 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     if (e == ERR_OK) {
         e = check_secrets(&v, secrets);
     }
+    if (e != ERR_OK) {
+        return e;
+    }
+    const struct head *head = core_head(c, v.header.dot.node, v.header.dot.epoch);
+    if (head != NULL && v.header.dot.seq <= head->upto) {
+        return core_ingest_more(c, a, now, &v, secrets);
+    }
+    e = check_place(head, &v.header);
     if (e == ERR_OK) {
-        e = verify(c, a, &v, hash);
+        e = core_verify_commit(c, a, &v, hash);
     }
     if (e == ERR_OK) {
-        e = try_secrets(c, &v, secrets);
+        e = check_chain(head, &v.header);
+    }
+    if (e == ERR_OK) {
+        e = core_try_secrets(c, &v, secrets);
     }
     if (e != ERR_OK) {
         return e;

@@ -5,6 +5,8 @@
  */
 #include "sync/core_internal.h"
 
+#include "schema/base/check.h"
+
 void quarantine_key(const struct quarantine_place *at, uint8_t out[PLACE_KEY_BYTES])
 {
     uint8_t *p = out;
@@ -102,21 +104,24 @@ static enum err list_key(void *ctx, struct bytes key, struct bytes value)
     return e;
 }
 
+static enum err list_prefix(struct core *c, struct bytes prefix, struct listing *l)
+{
+    uint8_t to[PLACE_KEY_BYTES];
+    size_t i = prefix.len;
+    check(prefix.len <= sizeof(to));
+    if (prefix.len > 0) {
+        memcpy(to, prefix.ptr, prefix.len);
+    }
+    while (i > 0 && ++to[i - 1] == 0) {
+        i--;
+    }
+    const struct bytes end = i == 0 ? (struct bytes){ 0 } : bytes_of(to, prefix.len);
+    return c->store->ops->scan(c->store, SPACE_QUARANTINE, prefix, end, false, list_key, l);
+}
+
 static enum err list_of(struct core *c, const struct dossier_id *dossier, struct listing *l)
 {
-    uint8_t to[DOSSIER_ID_BYTES];
-    struct bytes from = { 0 };
-    struct bytes end = { 0 };
-    if (dossier != NULL) {
-        size_t i = sizeof(to);
-        memcpy(to, dossier->b, sizeof(to));
-        while (i > 0 && ++to[i - 1] == 0) {
-            i--;
-        }
-        from = BYTES_OF(dossier->b);
-        end = i == 0 ? end : BYTES_OF(to);
-    }
-    return c->store->ops->scan(c->store, SPACE_QUARANTINE, from, end, false, list_key, l);
+    return list_prefix(c, dossier == NULL ? (struct bytes){ 0 } : BYTES_OF(dossier->b), l);
 }
 
 /* One group, from the log; the parts that still cannot be applied come back here. */

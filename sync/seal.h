@@ -74,6 +74,14 @@ typedef bool (*seal_keep_fn)(
 MUST_USE enum err seal_reduce(
     const struct commit_view *v, struct arena *a, seal_keep_fn keep, void *ctx, struct buf *out, bool *kept_any);
 
+/**
+ * seal_unite: what either of two copies of one commit has. The signature is that of a; both must have been verified.
+ * Errors: ERR_CONFLICT two commits, not two copies of one; ERR_FORMAT withheld subtrees that do not fit; ERR_LIMIT;
+ * ERR_NOMEM.
+ */
+MUST_USE enum err seal_unite(
+    const struct commit_view *a, const struct commit_view *b, struct arena *mem, struct buf *out);
+
 /* Generic labelled signatures (membership entries, audit heads, invites). message is hashed length-prefixed under the
  * label. */
 void seal_sign(const char *label, const uint8_t group_id[GROUP_ID_BYTES], struct bytes message,

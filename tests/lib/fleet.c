@@ -463,32 +463,57 @@ static struct write_group place_of(struct node *n, const struct fleet_write *w)
     return g;
 }
 
-enum err fleet_write(struct fleet *f, struct fleet_write *w, struct dot *dot)
+enum err fleet_write_many(struct fleet *f, struct fleet_write *w, size_t count, struct dot *dot)
 {
-    struct node *n = fleet_node(f, w->node);
-    struct write_field fields[FIELDS_MAX];
-    struct write_record record = { .desc = catalogue_entity(w->entity),
-        .is_new = w->is_new,
-        .is_delete = w->is_delete,
-        .id = w->id,
-        .fields = fields };
-    struct write_group group = place_of(n, w);
-    struct write_request req = { .author = w->user, .purpose = PURPOSE_P1, .groups = &group, .group_count = 1 };
+    struct node *n = fleet_node(f, w[0].node);
     struct why why = { .zh = "" };
     arena_reset(&n->arena);
-    record.field_count = parse_fields(n, w, fields);
-    group.records = &record;
-    group.record_count = 1;
+    struct write_group *groups = arena_array(&n->arena, count, sizeof(*groups));
+    struct write_record *records = arena_array(&n->arena, count, sizeof(*records));
+    struct write_request req = { .author = w[0].user, .purpose = PURPOSE_P1, .groups = groups, .group_count = count };
+    check(groups != NULL && records != NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct write_field *fields = arena_array(&n->arena, FIELDS_MAX, sizeof(*fields));
+        check(fields != NULL && w[i].node == w[0].node && w[i].user == w[0].user);
+        records[i] = (struct write_record){ .desc = catalogue_entity(w[i].entity),
+            .is_new = w[i].is_new,
+            .is_delete = w[i].is_delete,
+            .id = w[i].id,
+            .fields = fields };
+        groups[i] = place_of(n, &w[i]);
+        records[i].field_count = parse_fields(n, &w[i], fields);
+        groups[i].records = &records[i];
+        groups[i].record_count = 1;
+    }
     enum err e = n->store->ops->begin(n->store);
     if (e != ERR_OK) {
         return e;
     }
-    e = end_write(n, core_write(&n->core, &n->arena, fleet_now_at(f, n), &req, dot, &why));
+    e = core_write(&n->core, &n->arena, fleet_now_at(f, n), &req, dot, &why);
+    for (size_t i = 0; e == ERR_OK && i < count; i++) {
+        w[i].id = records[i].id;
+    }
+    e = end_write(n, e);
     if (e == ERR_OK) {
-        w->id = record.id;
-        fleet_local(f, w->node);
+        fleet_local(f, w[0].node);
     }
     return e;
+}
+
+enum err fleet_write(struct fleet *f, struct fleet_write *w, struct dot *dot)
+{
+    return fleet_write_many(f, w, 1, dot);
+}
+
+enum err fleet_do(struct fleet *f, uint32_t node, fleet_fn fn, void *ctx)
+{
+    struct node *n = fleet_node(f, node);
+    enum err e = n->store->ops->begin(n->store);
+    if (e != ERR_OK) {
+        return e;
+    }
+    arena_reset(&n->arena);
+    return end_write(n, fn(&n->core, &n->arena, fleet_now_at(f, n), ctx));
 }
 
 struct record_id fleet_customer(struct fleet *f, uint32_t node, uint32_t user, const char *name)

@@ -70,6 +70,12 @@ struct fleet_write {
 
 /* One commit, durable or an error and nothing. id: filled in for new records. dot zero: nothing to write. */
 enum err fleet_write(struct fleet *f, struct fleet_write *w, struct dot *dot);
+/* One commit with a group for each write; all of one node and user, each of another dossier. */
+enum err fleet_write_many(struct fleet *f, struct fleet_write *w, size_t count, struct dot *dot);
+
+/* Anything with a node's core in one transaction, rolled back on error. */
+typedef enum err (*fleet_fn)(struct core *c, struct arena *a, struct now now, void *ctx);
+enum err fleet_do(struct fleet *f, uint32_t node, fleet_fn fn, void *ctx);
 
 /* A customer with name and mobile number, home in the user's station. */
 struct record_id fleet_customer(struct fleet *f, uint32_t node, uint32_t user, const char *name);

@@ -440,6 +440,97 @@ static void reduced_to_nothing_is_one_hash(void **state)
     sealed_release(&s);
 }
 
+struct either {
+    struct keeping x;
+    struct keeping y;
+};
+
+static bool keep_either(void *ctx, const struct group_item *g, struct dossier_id dossier, const struct part_item *part)
+{
+    struct either *e = ctx;
+    if (part == NULL) {
+        return keep(&e->x, g, dossier, NULL) || keep(&e->y, g, dossier, NULL);
+    }
+    return (keep(&e->x, g, dossier, NULL) && keep(&e->x, g, dossier, part)) ||
+           (keep(&e->y, g, dossier, NULL) && keep(&e->y, g, dossier, part));
+}
+
+static enum err unite(struct bytes x, struct bytes y, struct arena *a, struct buf *out)
+{
+    struct commit_view vx;
+    struct commit_view vy;
+    buf_clear(out);
+    enum err e = commit_parse(x, &vx);
+    if (e == ERR_OK) {
+        e = commit_parse(y, &vy);
+    }
+    return e == ERR_OK ? seal_unite(&vx, &vy, a, out) : e;
+}
+
+/* Two copies together are, to the byte, the copy that had kept what either keeps. */
+static void copies_unite(void **state)
+{
+    (void)state;
+    struct author who = author_of(1);
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct rng rng = test_rng(seed);
+        uint32_t groups = (uint32_t)(1 + test_random_below(&rng, seed % 10 == 0 ? 300 : 20));
+        struct either k = { .x = { .seed = seed, .one_in = 1 + test_random_below(&rng, 6) },
+            .y = { .seed = ~seed, .one_in = 1 + test_random_below(&rng, 6) } };
+        struct sealed s;
+        struct commit_view v;
+        struct buf b[4];
+        bool any = false;
+        sealed_init(&s);
+        for (size_t i = 0; i < 4; i++) {
+            buf_init(&b[i], test_mem(), COMMIT_MAX_BYTES);
+        }
+        put_commit(&s.bytes, groups, &s.arena, &rng, who.secret_key);
+        assert_int_equal(commit_parse(buf_view(&s.bytes), &v), ERR_OK);
+        assert_int_equal(seal_reduce(&v, &s.arena, keep, &k.x, &b[0], &any), ERR_OK);
+        assert_int_equal(seal_reduce(&v, &s.arena, keep, &k.y, &b[1], &any), ERR_OK);
+        assert_int_equal(seal_reduce(&v, &s.arena, keep_either, &k, &b[2], &any), ERR_OK);
+        assert_int_equal(unite(buf_view(&b[0]), buf_view(&b[1]), &s.arena, &b[3]), ERR_OK);
+        assert_true(bytes_equal(buf_view(&b[3]), buf_view(&b[2])));
+        assert_int_equal(unite(buf_view(&b[1]), buf_view(&b[0]), &s.arena, &b[3]), ERR_OK);
+        assert_true(bytes_equal(buf_view(&b[3]), buf_view(&b[2])));
+        assert_int_equal(unite(buf_view(&b[2]), buf_view(&b[1]), &s.arena, &b[3]), ERR_OK);
+        assert_true(bytes_equal(buf_view(&b[3]), buf_view(&b[2])));
+        assert_int_equal(unite(buf_view(&b[0]), buf_view(&s.bytes), &s.arena, &b[3]), ERR_OK);
+        assert_true(bytes_equal(buf_view(&b[3]), buf_view(&s.bytes)));
+        for (size_t i = 0; i < 4; i++) {
+            buf_release(&b[i]);
+        }
+        sealed_release(&s);
+    }
+}
+
+/* Another header, or another content under the same header. */
+static void strangers_do_not_unite(void **state)
+{
+    (void)state;
+    struct author who = author_of(1);
+    struct sealed x;
+    struct sealed y;
+    struct buf out;
+    struct rng rng = test_rng(1);
+    struct rng other = test_rng(2);
+    sealed_init(&x);
+    arena_init(&y.arena, test_mem(), 8 << 20);
+    buf_init(&y.bytes, test_mem(), COMMIT_MAX_BYTES);
+    buf_init(&out, test_mem(), COMMIT_MAX_BYTES);
+    put_commit(&x.bytes, 5, &x.arena, &rng, who.secret_key);
+    put_commit(&y.bytes, 5, &y.arena, &other, who.secret_key);
+    assert_int_equal(unite(buf_view(&x.bytes), buf_view(&y.bytes), &x.arena, &out), ERR_CONFLICT);
+    buf_clear(&y.bytes);
+    put_commit(&y.bytes, 6, &y.arena, &other, who.secret_key);
+    assert_int_equal(unite(buf_view(&x.bytes), buf_view(&y.bytes), &x.arena, &out), ERR_CONFLICT);
+    buf_release(&out);
+    arena_release(&y.arena);
+    buf_release(&y.bytes);
+    sealed_release(&x);
+}
+
 /* Withheld subtrees that cut across the shape of the tree are refused, not misread. */
 static void crooked_subtrees_are_refused(void **state)
 {
@@ -575,6 +666,8 @@ int main(void)
         cmocka_unit_test(reducing_composes),
         cmocka_unit_test(reduced_to_nothing_is_one_hash),
         cmocka_unit_test(crooked_subtrees_are_refused),
+        cmocka_unit_test(copies_unite),
+        cmocka_unit_test(strangers_do_not_unite),
         cmocka_unit_test(signature_is_bound_to_label_group_and_message),
         cmocka_unit_test(hash_pieces_do_not_run_together),
         cmocka_unit_test(wrap_opens_only_for_its_node),
