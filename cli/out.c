@@ -62,6 +62,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("meaning", "含义", "meaning")                       \
     X("members", "成员名册", "membership entries")        \
     X("name", "姓名", "name")                             \
+    X("newer", "待升级后显示", "kept for an upgrade")     \
     X("node", "节点", "node")                             \
     X("nodes", "节点", "nodes")                           \
     X("number", "序号", "number")                         \
@@ -93,6 +94,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("skipped", "跳过", "skipped")                       \
     X("state", "状态", "state")                           \
     X("station", "网点", "station")                       \
+    X("stopped", "停在较新格式的提交", "stopped at")      \
     X("time", "时间", "time")                             \
     X("unreachable", "连不上", "unreachable")             \
     X("user", "员工", "user")                             \

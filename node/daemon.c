@@ -67,6 +67,9 @@ static void on_probed(struct daemon *d, const struct sync_action *a)
 static void on_refused(struct daemon *d, const struct sync_action *a)
 {
     node_log("session ended", a->node, a->error);
+    if (a->error == ERR_OUTDATED || a->error == ERR_VERSION) { /* somebody has to do something */
+        (void)fprintf(stderr, "jipan: %s / %s\n", err_zh(a->error), err_en(a->error));
+    }
     links_refused(&d->links, a->conn, a->error);
 }
 

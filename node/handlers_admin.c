@@ -4,6 +4,7 @@
  */
 #include "node/daemon.h"
 #include "node/request.h"
+#include "sync/newer.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -56,12 +57,22 @@ static enum err add_counts(struct request *rq, json_t *out)
     const struct bytes all = { 0 };
     uint64_t commits = 0;
     uint64_t waiting = 0;
+    struct newer_count newer = { .parts = 0 };
+    json_t *stopped = json_array();
     uint64_t conflicts = 0;
     uint64_t customers = 0;
     for (size_t i = 0; i < rq->app->core.heads.count; i++) {
         commits += rq->app->core.heads.at[i].upto;
     }
     enum err e = s->ops->scan(s, SPACE_QUARANTINE, all, all, false, count_kv, &waiting);
+    if (e == ERR_OK && waiting > 0) {
+        e = newer_count(&rq->app->core, &newer);
+    }
+    for (size_t i = 0; i < newer.stopped_count; i++) {
+        char text[DOT_TEXT_BYTES];
+        (void)dot_text(newer.stopped[i], text);
+        (void)json_array_append_new(stopped, json_string(text));
+    }
     if (e == ERR_OK) {
         e = s->ops->scan(s, SPACE_CONFLICT, all, all, false, count_kv, &conflicts);
     }
@@ -71,6 +82,8 @@ static enum err add_counts(struct request *rq, json_t *out)
     set_count(out, "customers", customers);
     set_count(out, "commits", commits);
     set_count(out, "quarantined", waiting);
+    set_count(out, "newer", newer.parts);
+    (void)json_object_set_new(out, "stopped", stopped);
     set_count(out, "conflict_entries", conflicts);
     set_count(out, "audit_entries", rq->app->core.audit.count);
     return e;

@@ -166,6 +166,8 @@ void links_describe(const struct links *l, json_t *list)
         (void)json_object_set_new(o, "state", json_string(k->state == LINK_DIALLING ? "dialling" : "waiting"));
         if (k->last_error != ERR_OK) {
             (void)json_object_set_new(o, "error", json_string(err_name(k->last_error)));
+            (void)json_object_set_new(o, "zh", json_string(err_zh(k->last_error)));
+            (void)json_object_set_new(o, "en", json_string(err_en(k->last_error)));
         }
         (void)json_array_append_new(list, o);
     }

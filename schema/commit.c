@@ -33,6 +33,33 @@ static enum err take_u32(struct reader *r, uint32_t max, uint32_t *out)
     return e;
 }
 
+static enum err take_dot(struct reader *r, struct dot *out)
+{
+    enum err e = take_u32(r, UINT32_MAX, &out->node);
+    if (e == ERR_OK) {
+        e = take_u32(r, UINT32_MAX, &out->epoch);
+    }
+    return e == ERR_OK ? reader_varint(r, &out->seq) : e;
+}
+
+enum err commit_peek(struct bytes all, struct dot *out)
+{
+    struct reader r = reader_of(all);
+    struct dot dot = { 0 };
+    uint8_t version = 0;
+    enum err e = reader_u8(&r, &version);
+    if (e == ERR_OK) {
+        e = version < COMMIT_VERSION ? ERR_FORMAT : take_dot(&r, &dot);
+    }
+    if (e == ERR_OK && (dot.seq == 0 || dot.node == 0)) {
+        e = ERR_FORMAT;
+    }
+    if (e == ERR_OK) {
+        *out = dot;
+    }
+    return e;
+}
+
 static enum err header_take(struct reader *r, struct commit_header *h)
 {
     uint8_t version = 0;
@@ -41,11 +68,10 @@ static enum err header_take(struct reader *r, struct commit_header *h)
         return e;
     }
     if (version != COMMIT_VERSION) {
-        return ERR_VERSION;
+        return version < COMMIT_VERSION ? ERR_FORMAT : ERR_VERSION;
     }
-    if ((e = take_u32(r, UINT32_MAX, &h->dot.node)) != ERR_OK ||
-        (e = take_u32(r, UINT32_MAX, &h->dot.epoch)) != ERR_OK || (e = reader_varint(r, &h->dot.seq)) != ERR_OK ||
-        (e = reader_u64be(r, &h->hlc)) != ERR_OK || (e = reader_varint(r, &h->member_number)) != ERR_OK ||
+    if ((e = take_dot(r, &h->dot)) != ERR_OK || (e = reader_u64be(r, &h->hlc)) != ERR_OK ||
+        (e = reader_varint(r, &h->member_number)) != ERR_OK ||
         (e = reader_copy(r, h->member_hash, sizeof(h->member_hash))) != ERR_OK ||
         (e = reader_copy(r, h->prev, sizeof(h->prev))) != ERR_OK ||
         (e = reader_copy(r, h->salt, sizeof(h->salt))) != ERR_OK ||

@@ -97,6 +97,10 @@ void commit_header_put(struct buf *b, const struct commit_header *h);
  */
 MUST_USE enum err commit_parse(struct bytes all, struct commit_view *out);
 
+/* The dot of a commit of this or any later format: version, node, epoch and seq stand first in all of them. Errors:
+ * ERR_TRUNCATED, ERR_FORMAT. */
+MUST_USE enum err commit_peek(struct bytes all, struct dot *out);
+
 struct body_cursor commit_groups(const struct commit_view *v);
 MUST_USE enum err commit_next_group(struct body_cursor *c, struct group_item *out); /* ERR_NOT_FOUND at the end */
 struct part_cursor group_parts(const struct group_item *g);

@@ -220,7 +220,7 @@ static enum err pre_scan(struct bytes message, unsigned depth, size_t *lists)
         if (e == ERR_OK && *lists > 4 * (size_t)WIRE_LIST_MAX) {
             e = ERR_LIMIT;
         }
-        if (e == ERR_OK && depth == 0 && (tag & 7) == 2) {
+        if (e == ERR_OK && depth == 0 && (tag & 7) == 2 && tag >> 3 < WIRE_IGNORABLE_FROM) {
             e = pre_scan(inner, 1, lists);
         }
         if (e != ERR_OK) {
@@ -364,4 +364,26 @@ enum err wire_take(struct bytes message, struct arena *a, struct wire_message *o
         *out = got;
     }
     return e;
+}
+
+bool wire_is_ignorable(struct bytes message)
+{
+    struct reader r = reader_of(message);
+    bool any = false;
+    while (r.left > 0) {
+        uint64_t tag = 0;
+        uint64_t number = 0;
+        struct bytes inner = { 0 };
+        enum err e = reader_varint_max(&r, UINT32_MAX, &tag);
+        if (e == ERR_OK) {
+            e = (tag & 7) == 2   ? reader_blob(&r, WIRE_MESSAGE_MAX_BYTES, &inner)
+                : (tag & 7) == 0 ? reader_varint(&r, &number)
+                                 : ERR_FORMAT;
+        }
+        if (e != ERR_OK || tag >> 3 < WIRE_IGNORABLE_FROM) {
+            return false;
+        }
+        any = true;
+    }
+    return any;
 }

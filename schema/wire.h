@@ -7,7 +7,14 @@
  * Session messages as plain structs, and the only translation from and to protobuf. Decoding allocates from the arena
  * only, so a hostile message costs at most the arena's budget. Byte views of a decoded message live in the arena.
  */
-enum { WIRE_VERSION = 1, WIRE_MESSAGE_MAX_BYTES = 1 << 20, WIRE_LIST_MAX = 8192, WIRE_ARENA_BYTES = 8 << 20 };
+enum {
+    WIRE_VERSION = 1,
+    WIRE_VERSION_MIN = 1,
+    WIRE_IGNORABLE_FROM = 64,
+    WIRE_MESSAGE_MAX_BYTES = 1 << 20,
+    WIRE_LIST_MAX = 8192,
+    WIRE_ARENA_BYTES = 8 << 20
+};
 
 enum wire_kind {
     WIRE_HELLO = 1,
@@ -61,8 +68,12 @@ struct wire_message {
 /* Appends the encoded message; b->err tells. Needs scratch memory from the arena for the lists. */
 void wire_put(struct buf *b, struct arena *a, const struct wire_message *m);
 
-/* Errors: ERR_LIMIT too long or too many list members; ERR_FORMAT; ERR_NOMEM over the arena's budget. Field lengths
- * that have one right size are checked here. */
+/* Errors: ERR_LIMIT too long or too many list members; ERR_FORMAT; ERR_NOMEM over the arena's budget; ERR_UNKNOWN_KIND
+ * no body that this build knows. Field lengths that have one right size are checked here. */
 MUST_USE enum err wire_take(struct bytes message, struct arena *a, struct wire_message *out);
+
+/* Whether a message without a known body may be passed over: all its fields are numbered WIRE_IGNORABLE_FROM or higher,
+ * which is how a newer version marks what an older one can do without. */
+bool wire_is_ignorable(struct bytes message);
 
 #endif

@@ -66,6 +66,7 @@ struct quarantine_place {
 MUST_USE enum err quarantine_put(
     struct core *c, struct arena *a, const struct quarantine_place *at, enum err why, uint64_t hlc);
 MUST_USE enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine_place *at, bool *out);
+MUST_USE enum err quarantine_remove(struct core *c, struct arena *a, const struct quarantine_place *at);
 /* Tries again what waited for this dossier, or with NULL what waited for keys. */
 MUST_USE enum err quarantine_retry(struct core *c, const struct dossier_id *dossier);
 /* Takes one place off the list and, if it was there, tries its group again. */

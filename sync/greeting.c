@@ -36,7 +36,7 @@ enum err greeting_make(struct core *c, struct arena *a, struct wire_message *out
     struct audit_head head;
     struct buf b;
     struct wire_message m = { .kind = WIRE_HELLO };
-    m.hello = (struct wire_hello){ .version_min = WIRE_VERSION,
+    m.hello = (struct wire_hello){ .version_min = WIRE_VERSION_MIN,
         .version_max = WIRE_VERSION,
         .group = bytes_of(members_group_id(c->members), GROUP_ID_BYTES),
         .node = c->self.number,
@@ -104,7 +104,10 @@ static enum err check_greeting(struct core *c, uint32_t from, const struct wire_
 {
     uint8_t mine[32];
     uint8_t theirs16[16];
-    if (h->version_min > WIRE_VERSION || h->version_max < WIRE_VERSION) {
+    if (h->version_min > WIRE_VERSION) {
+        return ERR_OUTDATED;
+    }
+    if (h->version_max < WIRE_VERSION_MIN) {
         return ERR_VERSION;
     }
     if (memcmp(h->group.ptr, members_group_id(c->members), GROUP_ID_BYTES) != 0 || h->node != from) {

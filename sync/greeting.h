@@ -19,8 +19,9 @@ MUST_USE enum err greeting_make(struct core *c, struct arena *a, struct wire_mes
 /**
  * greeting_take: checks the greeting of `from` and keeps what it says: its audit head as witness, what it has settled.
  * If it knows commits of ours that we do not have, our store is an older copy, and a new epoch is drawn. Inside the
- * caller's transaction. *settled is filled from keep. Errors: ERR_VERSION no common version; ERR_UNKNOWN_PEER another
- * group or node; ERR_CONFLICT two membership histories; ERR_SIGNATURE of the audit head; ERR_FORMAT.
+ * caller's transaction. *settled is filled from keep. Errors: ERR_OUTDATED, ERR_VERSION no common version and this node
+ * or the peer is the older one; ERR_UNKNOWN_PEER another group or node; ERR_CONFLICT two membership histories;
+ * ERR_SIGNATURE of the audit head; ERR_FORMAT.
  */
 MUST_USE enum err greeting_take(struct core *c, struct arena *work, uint32_t from, const struct wire_hello *h,
     struct arena *keep, struct vv *settled);

@@ -5,6 +5,7 @@
  */
 #include "sync/core_internal.h"
 #include "sync/member_entry.h"
+#include "sync/newer.h"
 
 static bool is_book(const struct core *c, const struct group_item *g)
 {
@@ -246,6 +247,9 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
         return e;
     }
     e = append(c, &v, hash);
+    if (e == ERR_OK && c->pending > 0) {
+        e = newer_arrived(c, a, v.header.dot);
+    }
     c->hlc = hlc_observe(c->hlc, v.header.hlc, now);
     if (e == ERR_OK) {
         e = core_apply_again(c, a, &v, secrets);

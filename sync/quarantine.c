@@ -72,6 +72,15 @@ static enum err remove_key(struct core *c, struct bytes key)
     return e;
 }
 
+enum err quarantine_remove(struct core *c, struct arena *a, const struct quarantine_place *at)
+{
+    uint8_t key[PLACE_KEY_BYTES];
+    bool is_there = false;
+    enum err e = quarantine_has(c, a, at, &is_there);
+    quarantine_key(at, key);
+    return e == ERR_OK && is_there ? remove_key(c, BYTES_OF(key)) : e;
+}
+
 /* Keys of the entries with one reason (ERR_OK: any). */
 struct listing {
     struct arena *a;

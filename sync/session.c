@@ -133,7 +133,9 @@ static enum err session_slot(struct sync *s, struct session **out)
 /* Ends a session from our side; the peer learns why. */
 static enum err refuse(struct sync *s, struct session *ses, enum err why)
 {
-    const struct wire_message m = { .kind = WIRE_REFUSAL, .error = (uint32_t)why };
+    /* Each side is told what it has to do: the one whose program is too old to upgrade it. */
+    enum err told = why == ERR_OUTDATED ? ERR_VERSION : why == ERR_VERSION ? ERR_OUTDATED : why;
+    const struct wire_message m = { .kind = WIRE_REFUSAL, .error = (uint32_t)told };
     enum err e = sync_send(s, ses, &m);
     if (e == ERR_OK) {
         e = sync_act(
@@ -235,7 +237,7 @@ static enum err on_members(struct sync *s, struct session *ses, const struct wir
     if (e == ERR_OK && head > ses->members_known) {
         ses->members_known = head;
     }
-    return e;
+    return e == ERR_VERSION ? ERR_OUTDATED : e; /* an entry of a newer version: we cannot follow */
 }
 
 static enum err on_commits(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
@@ -326,6 +328,8 @@ static enum err on_message(struct sync *s, const struct sync_event *ev)
     enum err e = wire_take(ev->message, &s->step, &m);
     if (e == ERR_OK) {
         e = on_body(s, ses, &m, ev->now);
+    } else if (e == ERR_UNKNOWN_KIND && ses->state == SESSION_LIVE && wire_is_ignorable(ev->message)) {
+        return ERR_OK;
     }
     return ends_session(e) ? refuse(s, ses, e) : e;
 }

@@ -4,6 +4,8 @@
  */
 #include "sync/take.h"
 
+#include "sync/newer.h"
+
 /* Whose word counts that commits are not for us. What lies beyond a revoked node's cut counts nowhere. Nothing else is
  * withheld from a station or hub that holds the group; others believe the origin itself, a station or hub that holds
  * the group, and a laptop its own station. */
@@ -44,6 +46,9 @@ enum err take_item(const struct taking *t, const struct wire_item *item, bool *i
         return take_withheld(t, item);
     }
     enum err e = core_ingest(t->core, t->work, t->now, item->commit, item->secrets);
+    if (e == ERR_VERSION || e == ERR_GAP) {
+        return newer_pass(t->core, t->work, item->commit, e);
+    }
     e = e == ERR_EXISTS ? ERR_OK : e;
     if (e == ERR_OK) {
         e = commit_parse(item->commit, &v);

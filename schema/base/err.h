@@ -30,7 +30,8 @@
     X(SIGNATURE, 16, PEER, 1, "签名不对", "bad signature")                                         \
     X(SEAL, 17, PEER, 1, "密文验证失败", "sealed bytes do not open")                               \
     X(NO_KEY, 18, PEER, 1, "没有对应的密钥", "no key for this")                                    \
-    X(VERSION, 19, PEER, 1, "版本不兼容", "version not supported")                                 \
+    X(VERSION, 19, PEER, 1, "版本不兼容，较旧的一方需要升级",                                      \
+        "versions do not go together, the older side needs an upgrade")                            \
     X(PROTOCOL, 20, PEER, 1, "对方不按协议", "the peer broke the protocol")                        \
     X(UNKNOWN_PEER, 21, PEER, 1, "不认识的节点", "unknown peer")                                   \
     X(REVOKED, 22, PEER, 1, "节点已被吊销", "the node has been revoked")                           \
@@ -39,7 +40,8 @@
     X(GAP, 25, RETRY, 5, "缺少前面的提交", "an earlier commit is missing")                         \
     X(UNKNOWN_KIND, 26, PEER, 1, "较新版本的内容，已保留", "from a newer version, kept for later") \
     X(BUSY, 27, RETRY, 5, "稍后再试", "try again later")                                           \
-    X(BUG, 28, BUG, 4, "程序内部错误", "internal error")
+    X(BUG, 28, BUG, 4, "程序内部错误", "internal error")                                           \
+    X(OUTDATED, 29, PEER, 1, "本节点的程序太旧，请升级", "this node runs too old a version, upgrade it")
 
 enum err {
 #define X(name, number, class_, exit_, zh, en) ERR_##name = (number),

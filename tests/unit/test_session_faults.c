@@ -80,7 +80,7 @@ static void test_malformed_messages(void **state)
         (struct bytes){ 0 }, ERR_PROTOCOL);
     struct bytes entry = BYTES_OF(zeros);
     say(&w, &(struct wire_message){ .kind = WIRE_MEMBERS, .entries = &entry, .count = 1 }, (struct bytes){ 0 },
-        ERR_VERSION);
+        ERR_OUTDATED);
     fleet_free(w.f);
 }
 
@@ -171,7 +171,7 @@ static void test_wrong_hello(void **state)
         struct wire_hello hello;
         enum err why;
     } cases[] = { { good, ERR_TRUNCATED }, /* no settled vector */
-        { good, ERR_VERSION }, { good, ERR_UNKNOWN_PEER }, { good, ERR_UNKNOWN_PEER }, { good, ERR_CONFLICT },
+        { good, ERR_OUTDATED }, { good, ERR_UNKNOWN_PEER }, { good, ERR_UNKNOWN_PEER }, { good, ERR_CONFLICT },
         { good, ERR_SIGNATURE } };
     cases[1].hello.version_min = WIRE_VERSION + 1;
     cases[1].hello.version_max = WIRE_VERSION + 1;
