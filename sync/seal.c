@@ -71,6 +71,17 @@ void seal_hash(uint8_t *out, size_t out_len, const char *label, const uint8_t ke
     sodium_memzero(all, at);
 }
 
+uint64_t seal_short_hash(const uint8_t key[16], struct bytes v)
+{
+    uint8_t out[crypto_shorthash_BYTES];
+    uint64_t n = 0;
+    (void)crypto_shorthash(out, v.ptr, v.len, key);
+    for (size_t i = 0; i < sizeof(out); i++) {
+        n |= (uint64_t)out[i] << (8 * i);
+    }
+    return n;
+}
+
 static void derive(
     const char *label, const uint8_t salt[COMMIT_SALT_BYTES], uint32_t a, uint32_t b, uint8_t *out, size_t len)
 {

@@ -24,6 +24,9 @@ enum {
 void seal_hash(uint8_t *out, size_t out_len, const char *label, const uint8_t key[KEY_BYTES],
     const struct bytes *pieces, size_t count);
 
+/* SipHash-2-4: to compare sets with a key that nobody knew when they were made. For nothing that is kept. */
+uint64_t seal_short_hash(const uint8_t key[16], struct bytes v);
+
 /* Ids made from the random salt of the creating commit: no byte of them travels. */
 struct dossier_id seal_new_dossier(const uint8_t salt[COMMIT_SALT_BYTES], uint32_t group_index);
 void seal_new_suffix(
