@@ -153,6 +153,23 @@ static void end_with_parent(const struct cli *c)
     }
 }
 
+static enum err take_reserve(struct cli *c, struct app *app)
+{
+    const char *text = cli_option(c, "reserve");
+    char *end = NULL;
+    if (text == NULL) {
+        return ERR_OK;
+    }
+    unsigned long mib = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+    if (end == NULL || *end != '\0' || mib > 1 << 24) {
+        return why_set(
+            &c->why, ERR_USAGE, "--reserve 写成 MiB 的数目，例如 512", "write --reserve as a number of MiB, e.g. 512");
+    }
+    app->has_reserve = true;
+    app->reserve_bytes = (uint64_t)mib << 20;
+    return ERR_OK;
+}
+
 enum err cmd_run(struct cli *c)
 {
     struct secret passphrase = { .len = 0 };
@@ -177,6 +194,9 @@ enum err cmd_run(struct cli *c)
         e = open_patiently(c, bytes_of(passphrase.text, passphrase.len), &app);
     }
     secret_wipe(&passphrase);
+    if (e == ERR_OK) {
+        e = take_reserve(c, app);
+    }
     if (e == ERR_OK) {
         e = daemon_new(app, listen, &d, &c->why);
     }

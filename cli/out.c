@@ -36,17 +36,21 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("decided", "裁定", "decided")                       \
     X("decision", "是裁定", "decision")                   \
     X("deep", "深查", "deep")                             \
+    X("disk", "磁盘", "disk")                             \
     X("entity", "资料", "entity")                         \
     X("entries", "条数", "entries")                       \
     X("epoch", "代次", "epoch")                           \
     X("error", "错误", "error")                           \
     X("event", "做了什么", "event")                       \
     X("exported", "导出", "exported")                     \
+    X("faults", "违规次数", "faults")                     \
+    X("faulty_peers", "违规节点", "peers with faults")    \
     X("field", "字段", "field")                           \
     X("fields", "字段", "fields")                         \
     X("file", "文件", "file")                             \
     X("grade", "程度", "grade")                           \
     X("group", "集团", "group")                           \
+    X("free_bytes", "剩余字节", "bytes free")             \
     X("hours", "小时", "hours")                           \
     X("id", "编号", "id")                                 \
     X("imported", "收下", "imported")                     \
@@ -71,7 +75,9 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("outbound", "本方发起", "outbound")                 \
     X("owner", "归属人", "owner")                         \
     X("own", "自己的", "own")                             \
+    X("paused_seconds", "暂停秒数", "paused, seconds")    \
     X("peer", "对方节点", "peer")                         \
+    X("peers_wait", "暂不收数据", "peers wait")           \
     X("purpose", "目的", "purpose")                       \
     X("quarantined", "待处理", "quarantined")             \
     X("reason", "理由", "reason")                         \
@@ -80,6 +86,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("record", "记录", "record")                         \
     X("recovery_key", "恢复密钥", "recovery key")         \
     X("refused", "退回", "refused")                       \
+    X("reserve_bytes", "保留字节", "bytes reserved")      \
     X("result", "结果", "result")                         \
     X("revoked", "已吊销", "revoked")                     \
     X("role", "凭岗位", "by role")                        \

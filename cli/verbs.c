@@ -265,6 +265,10 @@ static const struct cli_option init_options[] = {
 static const struct cli_option listen_options[] = {
     { "listen", true, NULL, "监听地址 主机:端口", "listen on host:port" }, OPTIONS_END
 };
+static const struct cli_option run_options[] = { { "listen", true, NULL, "监听地址 主机:端口", "listen on host:port" },
+    { "reserve", true, NULL, "磁盘剩多少 MiB 就不再收别处的数据（默认 5%）",
+        "MiB of disk that what other nodes send may not use (default 5 %)" },
+    OPTIONS_END };
 static const struct cli_option passphrase_options[] = {
     { "recovery-file", true, NULL, "恢复密钥所在文件（忘了口令时）",
         "file with the recovery key (when the passphrase is lost)" },
@@ -369,7 +373,7 @@ const struct cli_verb cli_verbs[] = {
     { "init", NULL, "init --group 名称 --station 代码 --admin 登录名", "建立集团和第一个节点",
         "found a group and its first node", cmd_init, init_options },
     { "join", NULL, "join 邀请码", "用邀请码加入集团", "join a group with an invite code", cmd_join, listen_options },
-    { "run", NULL, "run --listen 主机:端口", "启动节点", "run the node", cmd_run, listen_options },
+    { "run", NULL, "run --listen 主机:端口", "启动节点", "run the node", cmd_run, run_options },
     { "login", NULL, "login 登录名", "登录八小时，其间不必再给密码", "log in for eight hours", cmd_login, NULL },
     { "logout", NULL, "logout", "退出登录", "log out", cmd_logout, NULL },
     { "status", "status", "status", "本节点知道什么、连着谁", "what this node knows and whom it is linked to",

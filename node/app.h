@@ -47,6 +47,8 @@ struct app {
         uint8_t tag[32]; /* keyed hash of the token; the token itself is not kept */
     } sessions[APP_SESSIONS_MAX];
     size_t session_next;
+    bool has_reserve; /* somebody chose how much of the disk is not for what peers send: node/limits.h */
+    uint64_t reserve_bytes;
     bool has_mark; /* node/mark.h: what app_close brings up to date */
     int64_t changes_at_mark;
     struct backup *backup; /* the one under way, node/backup.h; NULL: none */

@@ -6,6 +6,7 @@
 #include "node/daemon.h"
 
 #include "node/join_door.h"
+#include "node/limits.h"
 #include "node/links.h"
 #include "node/log.h"
 #include "node/net/control_socket.h"
@@ -39,6 +40,7 @@ struct daemon {
     struct control_socket *control;
     struct sync *sync;
     struct links links;
+    struct limits limits;
     struct join_door joins;
     struct waiter waiters[WAITERS_MAX];
     size_t waiter_count;
@@ -71,6 +73,9 @@ static void on_refused(struct daemon *d, const struct sync_action *a)
         (void)fprintf(stderr, "jipan: %s / %s\n", err_zh(a->error), err_en(a->error));
     }
     links_refused(&d->links, a->conn, a->error);
+    if (!a->by_peer) {
+        limits_refused(&d->limits, a->node, a->error);
+    }
 }
 
 static void perform(struct daemon *d, const struct sync_actions *actions)
@@ -135,7 +140,7 @@ static bool on_allow(void *ctx, enum transport_door door, const uint8_t key[TRAN
         return join_door_is_open(&d->joins);
     }
     const struct member_node *n = members_node_by_tls(d->app->members, key);
-    return n != NULL && n->revoked_at == 0;
+    return n != NULL && n->revoked_at == 0 && limits_admit(&d->limits, key);
 }
 
 static void on_open(
@@ -198,6 +203,12 @@ static void on_dial_failed(void *ctx, uint64_t tag, enum err why)
     links_dial_failed(&d->links, tag, why);
 }
 
+static void on_fault(void *ctx, const uint8_t key[TRANSPORT_KEY_BYTES], enum err why)
+{
+    struct daemon *d = ctx;
+    limits_fault(&d->limits, key, why);
+}
+
 /* --- dialling and waiting
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -212,6 +223,12 @@ static bool is_live(void *ctx, const uint8_t tls_key[TRANSPORT_KEY_BYTES])
         }
     }
     return false;
+}
+
+static bool admits(void *ctx, const uint8_t tls_key[TRANSPORT_KEY_BYTES])
+{
+    const struct daemon *d = ctx;
+    return limits_admit(&d->limits, tls_key);
 }
 
 static size_t live_sessions(const struct daemon *d, bool *is_settling)
@@ -329,6 +346,7 @@ static void on_tick(void *ctx)
 {
     struct daemon *d = ctx;
     links_dial(&d->links, false);
+    limits_tick(&d->limits);
     join_door_tick(&d->joins);
     (void)loop_timer_after(d->loop, TICK_MS, on_tick, d);
 }
@@ -346,6 +364,9 @@ json_t *daemon_links(const struct daemon *d)
         (void)json_object_set_new(o, "state", json_string(session_state_name(s.state)));
         (void)json_object_set_new(o, "outbound", json_boolean(s.is_outbound));
         (void)json_object_set_new(o, "caught_up", json_boolean(s.is_caught_up));
+        if (s.is_held) {
+            (void)json_object_set_new(o, "error", json_string(err_name(ERR_FULL)));
+        }
         (void)json_object_set_new(o, "sent_commits", json_integer((json_int_t)s.sent_commits));
         (void)json_object_set_new(o, "received_commits", json_integer((json_int_t)s.received_commits));
         (void)json_object_set_new(o, "sent_bytes", json_integer((json_int_t)s.sent_bytes));
@@ -354,6 +375,11 @@ json_t *daemon_links(const struct daemon *d)
     }
     links_describe(&d->links, list);
     return list;
+}
+
+void daemon_limits(const struct daemon *d, json_t *out)
+{
+    limits_describe(&d->limits, out);
 }
 
 /* --- life
@@ -396,7 +422,8 @@ static enum err open_network(struct daemon *d, const char *listen, struct why *w
         .on_message = on_message,
         .on_drain = on_drain,
         .on_closed = on_closed,
-        .on_dial_failed = on_dial_failed };
+        .on_dial_failed = on_dial_failed,
+        .on_fault = on_fault };
     enum err e = listen == NULL ? ERR_OK : split_listen(listen, host, sizeof(host), &port, why);
     if (e == ERR_OK) {
         e = loop_new(&d->loop);
@@ -408,7 +435,9 @@ static enum err open_network(struct daemon *d, const char *listen, struct why *w
         e = transport_ws_new(
             d->loop, d->app->core.self.tls_seed, listen == NULL ? NULL : host, port, &events, &d->transport, why);
     }
-    d->links = (struct links){ .app = d->app, .transport = d->transport, .is_live = is_live, .ctx = d };
+    d->links =
+        (struct links){ .app = d->app, .transport = d->transport, .is_live = is_live, .admits = admits, .ctx = d };
+    d->limits = (struct limits){ .app = d->app, .transport = d->transport, .sync = d->sync };
     d->joins = (struct join_door){ .app = d->app, .transport = d->transport };
     return e;
 }

@@ -26,6 +26,7 @@ void daemon_reply(struct daemon *d, uint64_t client, json_t *reply);
 
 /* Facts about sessions and peers for `status`. */
 json_t *daemon_links(const struct daemon *d);
+void daemon_limits(const struct daemon *d, json_t *out); /* adds keys */
 
 /* Path of the control socket of a home; false if too long. */
 bool daemon_socket_path(const char *home, char *out, size_t out_len);

@@ -8,7 +8,7 @@
 #include "schema/base/check.h"
 #include "schema/wire.h"
 
-enum { ENTRIES_PER_REPLY = 64, NOBODY = -1 };
+enum { ENTRIES_PER_REPLY = 64, NOBODY = -1, SILENT_MS = 2000 };
 
 /* c 0: a free place. */
 static int place_of(const struct join_door *j, conn_id c)
@@ -21,9 +21,22 @@ static int place_of(const struct join_door *j, conn_id c)
     return NOBODY;
 }
 
+/* A free place, or that of whoever has stood there longest without a word: an honest joiner asks at once. */
+static int place_for(const struct join_door *j)
+{
+    uint64_t now = app_now().mono_ms;
+    int best = place_of(j, 0);
+    for (int i = 0; best == NOBODY && i < JOIN_DOOR_MAX; i++) {
+        if (now - j->at[i].since_ms > SILENT_MS) {
+            best = i;
+        }
+    }
+    return best;
+}
+
 bool join_door_is_open(const struct join_door *j)
 {
-    return j->app->core.is_authority && place_of(j, 0) != NOBODY;
+    return j->app->core.is_authority && place_for(j) != NOBODY;
 }
 
 bool join_door_has(const struct join_door *j, conn_id c)
@@ -33,10 +46,13 @@ bool join_door_has(const struct join_door *j, conn_id c)
 
 void join_door_opened(struct join_door *j, conn_id c, const uint8_t key[TRANSPORT_KEY_BYTES])
 {
-    int i = place_of(j, 0);
+    int i = place_for(j);
     if (i == NOBODY) {
         j->transport->ops->close(j->transport, c);
         return;
+    }
+    if (j->at[i].conn != 0) {
+        j->transport->ops->close(j->transport, j->at[i].conn);
     }
     j->at[i].conn = c;
     j->at[i].since_ms = app_now().mono_ms;

@@ -83,7 +83,8 @@ void links_dial(struct links *l, bool at_once)
     uint64_t now = app_now().mono_ms;
     for (size_t i = 0; i < l->count; i++) {
         struct link *k = &l->at[i];
-        if (k->state != LINK_IDLE || (!at_once && now < k->due_ms) || l->is_live(l->ctx, k->peer.tls_key)) {
+        bool is_due = at_once || (now >= k->due_ms && l->admits(l->ctx, k->peer.tls_key));
+        if (k->state != LINK_IDLE || !is_due || l->is_live(l->ctx, k->peer.tls_key)) {
             continue;
         }
         k->tag = ++l->next_tag;

@@ -32,6 +32,7 @@ struct links {
     struct app *app;
     struct transport *transport;
     links_live_fn is_live;
+    links_live_fn admits; /* false: not to be dialled now unless a person asks */
     void *ctx;
     uint64_t next_tag;
     struct link at[LINKS_MAX];

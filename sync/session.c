@@ -172,6 +172,7 @@ static enum err on_open(struct sync *s, const struct sync_event *ev)
     *ses = (struct session){ .conn = ev->conn, .is_outbound = ev->is_outbound, .node = node->number };
     arena_init(&ses->arena, s->core->mem, 4 << 20);
     window_init(&ses->window);
+    ses->opened_ms = ev->now.mono_ms;
     ses->is_in_group = true;
     session_move(ses, SESSION_HELLO);
     return send_hello(s, ses);
@@ -228,7 +229,7 @@ static struct taking taking_from(struct sync *s, struct session *ses, struct now
 static enum err on_members(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
 {
     const struct taking t = taking_from(s, ses, now);
-    enum err e = sync_begin(s);
+    enum err e = m->count > SESSION_ENTRIES_MAX ? ERR_LIMIT : sync_begin(s);
     if (e == ERR_OK) {
         e = take_members(&t, m->entries, m->count);
     }
@@ -243,7 +244,11 @@ static enum err on_members(struct sync *s, struct session *ses, const struct wir
 static enum err on_commits(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
 {
     const struct taking t = taking_from(s, ses, now);
-    enum err e = sync_begin(s);
+    ses->is_held = ses->is_held || s->is_short;
+    if (ses->is_held) {
+        return ERR_OK;
+    }
+    enum err e = m->count > SESSION_ITEMS_MAX ? ERR_LIMIT : sync_begin(s);
     for (size_t i = 0; i < m->count && e == ERR_OK; i++) {
         bool is_commit = false;
         e = take_item(&t, &m->items[i], &is_commit);
@@ -279,8 +284,10 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
     if (m->kind == WIRE_REFUSAL) {
         enum err why = m->error < ERR_COUNT ? (enum err)m->error : ERR_PROTOCOL;
         session_move(ses, SESSION_CLOSED);
-        enum err e = sync_act(
-            s, &(struct sync_action){ .kind = SYNC_ACT_REFUSED, .conn = ses->conn, .node = ses->node, .error = why });
+        const struct sync_action told = {
+            .kind = SYNC_ACT_REFUSED, .conn = ses->conn, .node = ses->node, .error = why, .by_peer = true
+        };
+        enum err e = sync_act(s, &told);
         return e == ERR_OK ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ses->conn }) : e;
     }
     if (ses->state != SESSION_LIVE) {
@@ -500,6 +507,11 @@ bool sync_is_open(const struct sync *s)
     return s->is_group_open;
 }
 
+void sync_set_short(struct sync *s, bool is_short)
+{
+    s->is_short = is_short;
+}
+
 size_t sync_session_count(const struct sync *s)
 {
     return s->count;
@@ -517,5 +529,7 @@ struct session_info sync_session_at(const struct sync *s, size_t index)
         .received_commits = ses->received_commits,
         .sent_bytes = ses->sent_bytes,
         .received_bytes = ses->received_bytes,
-        .is_caught_up = ses->is_caught_up };
+        .is_caught_up = ses->is_caught_up,
+        .is_held = ses->is_held,
+        .opened_ms = ses->opened_ms };
 }

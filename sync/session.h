@@ -21,6 +21,9 @@ enum {
     SYNC_GROUP_BYTES = 1 << 20, /* messages of one transaction */
 };
 
+/* Of one message, beyond what fits into it; and how long a connection may be without a Hello. */
+enum { SESSION_ITEMS_MAX = 4096, SESSION_ENTRIES_MAX = 256, SESSION_HELLO_MS = 10000 };
+
 enum session_state { SESSION_FREE, SESSION_HELLO, SESSION_LIVE, SESSION_CLOSED, SESSION_STATE_COUNT };
 
 enum sync_event_kind {
@@ -49,7 +52,7 @@ enum sync_action_kind {
     SYNC_ACT_CLOSE, /* conn */
     SYNC_ACT_CHANGED, /* commits came in: tell whoever waits */
     SYNC_ACT_PROBED, /* conn, node, probe_id: that peer and we are in sync */
-    SYNC_ACT_REFUSED, /* conn, node, error: peer or we ended the session; for status */
+    SYNC_ACT_REFUSED, /* conn, node, error, by_peer: who ended the session and why */
 };
 
 struct sync_action {
@@ -58,6 +61,7 @@ struct sync_action {
     uint32_t node;
     uint64_t probe_id;
     enum err error;
+    bool by_peer;
     struct bytes message; /* borrowed until the next step */
 };
 
@@ -75,6 +79,8 @@ struct session_info {
     uint64_t sent_commits, received_commits;
     uint64_t sent_bytes, received_bytes;
     bool is_caught_up; /* nothing left to send and all acknowledged */
+    bool is_held; /* commits of the peer are not taken, for want of room; ends with the session */
+    uint64_t opened_ms; /* mono_ms */
 };
 
 struct sync;
@@ -94,6 +100,11 @@ void sync_free(struct sync *s);
  */
 MUST_USE enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_actions *out);
 bool sync_is_open(const struct sync *s); /* a group of events waits for its last */
+
+/* Whether there is room on the disk for what peers send. While there is not, their commits are not taken, nor
+ * acknowledged, and nothing else changes: what is written here still goes out, membership still comes in. The sessions
+ * concerned stay held until they are closed and opened again, because they have left something out. */
+void sync_set_short(struct sync *s, bool is_short);
 
 size_t sync_session_count(const struct sync *s);
 struct session_info sync_session_at(const struct sync *s, size_t index);

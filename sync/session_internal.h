@@ -15,6 +15,8 @@ struct session {
     struct arena arena; /* memory of `known` */
     struct vv known; /* what the peer has settled, as far as we know: its hello, what it sent, what we sent */
     uint64_t members_known; /* membership head the peer has */
+    uint64_t opened_ms;
+    bool is_held; /* see sync_set_short */
     struct window window; /* Commits messages not yet acknowledged */
     uint32_t acks_due;
     bool has_probe; /* the peer waits for our ProbeReply */
@@ -40,6 +42,7 @@ struct sync {
     struct arena work; /* one commit at a time */
     bool in_transaction;
     bool is_stepping;
+    bool is_short; /* see sync_set_short */
     bool is_group_open;
 };
 

@@ -37,6 +37,8 @@ struct transport_events {
     void (*on_drain)(void *ctx, conn_id c);
     void (*on_closed)(void *ctx, conn_id c);
     void (*on_dial_failed)(void *ctx, uint64_t dial_tag, enum err why);
+    /* May be NULL. An open connection breaks the rules of the line and is being closed; on_closed follows. */
+    void (*on_fault)(void *ctx, const uint8_t peer_key[TRANSPORT_KEY_BYTES], enum err why);
 };
 
 struct transport;

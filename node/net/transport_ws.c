@@ -6,6 +6,7 @@
  */
 #include "node/net/transport_ws.h"
 
+#include "node/net/gate.h"
 #include "node/net/listener.h"
 #include "node/net/tls_identity.h"
 #include "node/net/ws_admit.h"
@@ -23,7 +24,10 @@
 
 enum {
     CONNS_MAX = 4096, /* slots; part of a conn_id */
-    INBOUND_MAX = 256,
+    INBOUND_MAX = 768,
+    PENDING_MAX = 192, /* of these, before the upgrade */
+    PENDING_PER_ADDRESS_MAX = 96,
+    OPEN_PER_KEY_MAX = 4, /* a session that comes in takes the place of an older one; more is no honest node */
     SLOT_BITS = 12,
     HANDSHAKE_IN_MS = 5000,
     HANDSHAKE_OUT_MS = 8000, /* connect, TLS and upgrade of one address */
@@ -55,6 +59,7 @@ struct transport_ws {
     enum err setup_error;
     uint64_t serial;
     size_t inbound_count;
+    struct gate gate;
     struct ws_conn *slots[CONNS_MAX];
 };
 
@@ -181,6 +186,24 @@ static bool timer_start(struct ws_conn *c, uint32_t ms, loop_timer_fn fn)
 
 /* messages */
 
+/* One key, many connections: the oldest goes. */
+static void drop_older_of_key(struct transport_ws *t, const struct ws_conn *fresh)
+{
+    size_t open = 0;
+    struct ws_conn *oldest = NULL;
+    for (size_t i = 0; i < CONNS_MAX; i++) {
+        struct ws_conn *c = t->slots[i];
+        if (c != NULL && !c->is_outbound && c->state == WS_OPEN &&
+            memcmp(c->peer_key, fresh->peer_key, sizeof(c->peer_key)) == 0) {
+            open++;
+            oldest = oldest == NULL || c->id < oldest->id ? c : oldest;
+        }
+    }
+    if (open > OPEN_PER_KEY_MAX && oldest != fresh) {
+        conn_drop(oldest, ERR_BUSY);
+    }
+}
+
 static int on_established(struct ws_conn *c, struct lws *wsi)
 {
     if (c == NULL || c->state != WS_HANDSHAKE || (!c->is_outbound && !c->is_admitted)) {
@@ -193,6 +216,9 @@ static int on_established(struct ws_conn *c, struct lws *wsi)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     timer_stop(c);
     c->state = WS_OPEN;
+    if (!c->is_outbound) {
+        drop_older_of_key(c->owner, c);
+    }
     struct transport_events *ev = &c->owner->ev;
     ev->on_open(ev->ctx, c->id, c->door, c->is_outbound, c->dial_tag, c->peer_key);
     return 0;
@@ -210,6 +236,10 @@ static void confirm_alive(struct ws_conn *c, struct lws *wsi)
 
 static int refuse_message(struct ws_conn *c, struct lws *wsi, enum lws_close_status status)
 {
+    if (c->owner->ev.on_fault != NULL) {
+        c->owner->ev.on_fault(
+            c->owner->ev.ctx, c->peer_key, status == LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE ? ERR_LIMIT : ERR_PROTOCOL);
+    }
     conn_end(c, ERR_PROTOCOL);
     lws_close_reason(wsi, status, NULL, 0);
     return -1;
@@ -374,14 +404,51 @@ static void on_connect_failed(struct ws_conn *c, struct lws *wsi)
 
 /* accepting */
 
+static bool is_pending(const struct ws_conn *c)
+{
+    return c != NULL && !c->is_outbound && c->state == WS_HANDSHAKE;
+}
+
+/* Room for one more that has proven nothing yet: who has waited longest goes, of the same address if that one has too
+ * many. So those who only hold the door open cannot keep out one that comes and shakes hands. */
+static bool make_room(struct transport_ws *t, const uint8_t address[GATE_ADDRESS_BYTES])
+{
+    size_t pending = 0;
+    size_t of_address = 0;
+    struct ws_conn *oldest = NULL;
+    struct ws_conn *oldest_there = NULL;
+    for (size_t i = 0; i < CONNS_MAX; i++) {
+        struct ws_conn *c = t->slots[i];
+        if (!is_pending(c)) {
+            continue;
+        }
+        pending++;
+        oldest = oldest == NULL || c->id < oldest->id ? c : oldest;
+        if (memcmp(c->address, address, GATE_ADDRESS_BYTES) == 0) {
+            of_address++;
+            oldest_there = oldest_there == NULL || c->id < oldest_there->id ? c : oldest_there;
+        }
+    }
+    if (of_address >= PENDING_PER_ADDRESS_MAX) {
+        conn_drop(oldest_there, ERR_BUSY);
+    } else if (pending >= PENDING_MAX) {
+        conn_drop(oldest, ERR_BUSY);
+    }
+    return t->inbound_count < INBOUND_MAX;
+}
+
 static void on_accepted(void *ctx, int fd)
 {
     struct transport_ws *t = ctx;
-    struct ws_conn *c = t->inbound_count >= INBOUND_MAX ? NULL : conn_new(t);
+    uint8_t address[GATE_ADDRESS_BYTES];
+    gate_address_of(fd, address);
+    bool may_knock = gate_knock(&t->gate, address, (uint64_t)lws_now_usecs() / LWS_US_PER_MS);
+    struct ws_conn *c = may_knock && make_room(t, address) ? conn_new(t) : NULL;
     if (c == NULL) {
         (void)close(fd);
         return;
     }
+    memcpy(c->address, address, sizeof(c->address));
     t->inbound_count++;
     c->state = WS_HANDSHAKE;
     if (!timer_start(c, HANDSHAKE_IN_MS, on_time_limit)) {

@@ -1,6 +1,7 @@
 #ifndef JIPAN_WS_CONN_H
 #define JIPAN_WS_CONN_H
 
+#include "node/net/gate.h"
 #include "node/net/resolve.h"
 #include "schema/base/bytes.h"
 #include "sync/transport.h"
@@ -41,6 +42,7 @@ struct ws_conn {
     bool is_admitted; /* inbound: passed every check of the upgrade request */
     bool has_key; /* peer_key was taken from the certificate shown */
     uint8_t peer_key[TRANSPORT_KEY_BYTES];
+    uint8_t address[GATE_ADDRESS_BYTES]; /* inbound: where it comes from */
     uint64_t timer; /* handshake or flush limit */
     uint64_t confirmed_ms; /* when the peer last proved to be alive */
 

@@ -138,7 +138,7 @@ static void side_open(struct side *s, uint8_t mark, bool is_server)
 {
     uint8_t seed[TLS_SEED_BYTES] = { mark };
     const struct transport_events ev = { s, on_allow, on_open, is_server ? on_server_message : on_client_message,
-        on_drain, on_closed, on_dial_failed };
+        on_drain, on_closed, on_dial_failed, NULL };
     check(loop_new(&s->loop) == ERR_OK);
     check(transport_ws_new(s->loop, seed, is_server ? "127.0.0.1" : NULL, 0, &ev, &s->t, NULL) == ERR_OK);
 }

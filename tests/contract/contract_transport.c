@@ -176,7 +176,7 @@ static void side_make(struct world *w, struct side *s, uint8_t mark, const char 
 {
     memset(s->seed, mark, sizeof(s->seed));
     tls_public_key(s->seed, s->key);
-    const struct transport_events ev = { s, on_allow, on_open, on_message, on_drain, on_closed, on_dial_failed };
+    const struct transport_events ev = { s, on_allow, on_open, on_message, on_drain, on_closed, on_dial_failed, NULL };
     if (w->is_ws) {
         struct why why = { 0 };
         assert_int_equal(transport_ws_new(w->loop, s->seed, "127.0.0.1", 0, &ev, &s->t, &why), ERR_OK);
@@ -602,7 +602,8 @@ static void ws_port_in_use_is_told_with_its_number(void **state)
     struct why why = { 0 };
     char digits[8];
     uint16_t port = transport_ws_port(w->b.t);
-    const struct transport_events ev = { &w->a, on_allow, on_open, on_message, on_drain, on_closed, on_dial_failed };
+    const struct transport_events ev = { &w->a, on_allow, on_open, on_message, on_drain, on_closed, on_dial_failed,
+        NULL };
     (void)snprintf(digits, sizeof(digits), "%u", (unsigned)port);
     assert_int_equal(transport_ws_new(w->loop, w->a.seed, "127.0.0.1", port, &ev, &t, &why), ERR_BUSY);
     assert_null(t);

@@ -94,7 +94,7 @@ static const uint8_t client_seed[32] = { 3 };
 static int server_make(void **state)
 {
     struct server *s = calloc(1, sizeof(*s));
-    const struct transport_events ev = { s, on_allow, on_open, on_message, on_drain, on_closed, on_dial_failed };
+    const struct transport_events ev = { s, on_allow, on_open, on_message, on_drain, on_closed, on_dial_failed, NULL };
     check(s != NULL && loop_new(&s->loop) == ERR_OK);
     check(transport_ws_new(s->loop, server_seed, "127.0.0.1", 0, &ev, &s->t, NULL) == ERR_OK);
     s->port = transport_ws_port(s->t);
@@ -539,17 +539,47 @@ static void peer_opens_many(uint16_t port, const void *arg)
 {
     (void)arg;
     char waste[8];
-    int first = tcp_open(port);
-    for (int i = 1; i < 256; i++) {
-        (void)tcp_open(port);
+    int fds[97];
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = tcp_open(port);
     }
-    expect(tcp_is_ended(tcp_open(port)), "one too many");
-    expect(recv(first, waste, sizeof(waste), MSG_DONTWAIT) < 0 && errno == EAGAIN, "the others stay");
+    expect(tcp_is_ended(fds[0]), "who has waited longest goes");
+    for (size_t i = 1; i < ARRAY_LEN(fds); i++) {
+        expect(recv(fds[i], waste, sizeof(waste), MSG_DONTWAIT) < 0 && errno == EAGAIN, "the others stay");
+    }
+    SSL *ssl = ws_open(port); /* among all those, one that shakes hands gets in */
+    ws_frame(ssl, 0x82, 1, (const uint8_t *)"x", 1);
 }
 
-static void connections_over_the_limit_are_closed_at_once(void **state)
+static void who_only_holds_the_door_gives_way(void **state)
 {
-    with_peer(*state, peer_opens_many, NULL);
+    struct server *s = *state;
+    with_peer(s, peer_opens_many, NULL);
+    assert_int_equal(s->messages, 1);
+}
+
+static void peer_opens_five(uint16_t port, const void *arg)
+{
+    SSL *ssl[5];
+    (void)arg;
+    for (size_t i = 0; i < ARRAY_LEN(ssl); i++) {
+        ssl[i] = ws_open(port);
+    }
+    expect(tls_is_ended(ssl[0]), "the oldest of five goes");
+    for (size_t i = 1; i < ARRAY_LEN(ssl); i++) {
+        ws_frame(ssl[i], 0x82, 1, (const uint8_t *)"x", 1);
+    }
+    ws_frame(ssl[4], 0x89, 2, (const uint8_t *)"hi", 2);
+    uint8_t pong[4] = { 0 };
+    expect(SSL_read(ssl[4], pong, sizeof(pong)) == 4, "pong");
+}
+
+static void one_key_has_few_connections(void **state)
+{
+    struct server *s = *state;
+    with_peer(s, peer_opens_five, NULL);
+    assert_int_equal(s->opened, 5);
+    assert_int_equal(s->messages, 4);
 }
 
 #define ON_SERVER(f) cmocka_unit_test_setup_teardown(f, server_make, server_free)
@@ -566,7 +596,8 @@ int main(void)
         ON_SERVER(frames_we_do_not_speak_close),
         ON_SERVER(a_peer_that_dies_is_a_closed_connection),
         ON_SERVER(unfinished_handshakes_are_cut_off),
-        ON_SERVER(connections_over_the_limit_are_closed_at_once),
+        ON_SERVER(who_only_holds_the_door_gives_way),
+        ON_SERVER(one_key_has_few_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
