@@ -82,9 +82,9 @@ void limits_fault(struct limits *l, const uint8_t key[TRANSPORT_KEY_BYTES], enum
     if (node == NULL) {
         return;
     }
-    bool was_welcome = guard_admits(&l->guard, key, now_ms);
-    guard_fault(&l->guard, key, why, now_ms);
-    if (was_welcome && !guard_admits(&l->guard, key, now_ms)) {
+    bool was_welcome = peer_guard_admits(&l->guard, key, now_ms);
+    peer_guard_fault(&l->guard, key, why, now_ms);
+    if (was_welcome && !peer_guard_admits(&l->guard, key, now_ms)) {
         node_log("peer paused", node->number, why);
     }
 }
@@ -99,7 +99,7 @@ void limits_refused(struct limits *l, uint32_t node, enum err why)
 
 bool limits_admit(const struct limits *l, const uint8_t key[TRANSPORT_KEY_BYTES])
 {
-    return guard_admits(&l->guard, key, app_now().mono_ms);
+    return peer_guard_admits(&l->guard, key, app_now().mono_ms);
 }
 
 void limits_describe(const struct limits *l, json_t *out)
@@ -108,7 +108,7 @@ void limits_describe(const struct limits *l, json_t *out)
     json_t *peers = json_array();
     for (size_t i = 0; i < members_node_count(l->app->members); i++) {
         const struct member_node *n = members_node_at(l->app->members, i);
-        const struct guarded *g = guard_find(&l->guard, n->tls_key);
+        const struct guarded *g = peer_guard_find(&l->guard, n->tls_key);
         if (g == NULL) {
             continue;
         }

@@ -16,7 +16,7 @@ static size_t index_of(const struct peer_guard *g, const uint8_t key[TRANSPORT_K
     return GUARD_PEERS_MAX;
 }
 
-const struct guarded *guard_find(const struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES])
+const struct guarded *peer_guard_find(const struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES])
 {
     size_t i = index_of(g, key);
     return i == GUARD_PEERS_MAX ? NULL : &g->at[i];
@@ -55,7 +55,7 @@ static uint64_t pause_ms(uint32_t pauses)
     return ms < GUARD_PAUSE_MAX_MS ? ms : GUARD_PAUSE_MAX_MS;
 }
 
-void guard_fault(struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], enum err why, uint64_t now_ms)
+void peer_guard_fault(struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], enum err why, uint64_t now_ms)
 {
     size_t i = index_of(g, key);
     struct guarded *p = i == GUARD_PEERS_MAX ? NULL : &g->at[i];
@@ -82,8 +82,8 @@ void guard_fault(struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], e
     p->pauses++;
 }
 
-bool guard_admits(const struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], uint64_t now_ms)
+bool peer_guard_admits(const struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], uint64_t now_ms)
 {
-    const struct guarded *p = guard_find(g, key);
+    const struct guarded *p = peer_guard_find(g, key);
     return p == NULL || now_ms >= p->until_ms;
 }

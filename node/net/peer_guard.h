@@ -33,9 +33,9 @@ struct peer_guard {
     struct guarded at[GUARD_PEERS_MAX];
 };
 
-void guard_fault(struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], enum err why, uint64_t now_ms);
-bool guard_admits(const struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], uint64_t now_ms);
+void peer_guard_fault(struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], enum err why, uint64_t now_ms);
+bool peer_guard_admits(const struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES], uint64_t now_ms);
 /* NULL: never a fault, or long forgotten. */
-const struct guarded *guard_find(const struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES]);
+const struct guarded *peer_guard_find(const struct peer_guard *g, const uint8_t key[TRANSPORT_KEY_BYTES]);
 
 #endif

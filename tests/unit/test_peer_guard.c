@@ -22,15 +22,15 @@ static void test_a_budget_then_pauses_that_double(void **state)
     uint64_t now = T0;
     (void)state;
     for (size_t i = 1; i < GUARD_BUDGET; i++) {
-        guard_fault(&g, alice, ERR_SIGNATURE, now);
-        assert_true(guard_admits(&g, alice, now));
+        peer_guard_fault(&g, alice, ERR_SIGNATURE, now);
+        assert_true(peer_guard_admits(&g, alice, now));
     }
     uint64_t pause = GUARD_PAUSE_FIRST_MS;
     for (size_t i = 0; i < 12; i++) {
-        guard_fault(&g, alice, ERR_FORMAT, now);
-        assert_false(guard_admits(&g, alice, now));
-        assert_false(guard_admits(&g, alice, now + pause - 1));
-        assert_true(guard_admits(&g, alice, now + pause));
+        peer_guard_fault(&g, alice, ERR_FORMAT, now);
+        assert_false(peer_guard_admits(&g, alice, now));
+        assert_false(peer_guard_admits(&g, alice, now + pause - 1));
+        assert_true(peer_guard_admits(&g, alice, now + pause));
         now += pause;
         pause = pause * 2 < GUARD_PAUSE_MAX_MS ? pause * 2 : GUARD_PAUSE_MAX_MS;
         if (pause == GUARD_PAUSE_MAX_MS) {
@@ -38,9 +38,9 @@ static void test_a_budget_then_pauses_that_double(void **state)
         }
     }
     assert_int_equal(pause, GUARD_PAUSE_MAX_MS);
-    assert_int_equal(guard_find(&g, alice)->last, ERR_FORMAT);
-    assert_true(guard_admits(&g, bob, now));
-    assert_null(guard_find(&g, bob));
+    assert_int_equal(peer_guard_find(&g, alice)->last, ERR_FORMAT);
+    assert_true(peer_guard_admits(&g, bob, now));
+    assert_null(peer_guard_find(&g, bob));
 }
 
 static void test_quiet_time_forgives(void **state)
@@ -49,20 +49,20 @@ static void test_quiet_time_forgives(void **state)
     (void)state;
     /* One fault every two minutes, for a day: an honest peer with a bad day is never paused. */
     for (uint64_t now = T0; now < T0 + 24 * (uint64_t)HOUR; now += 2 * (uint64_t)GUARD_REFILL_MS) {
-        guard_fault(&g, alice, ERR_GAP, now);
-        assert_true(guard_admits(&g, alice, now));
+        peer_guard_fault(&g, alice, ERR_GAP, now);
+        assert_true(peer_guard_admits(&g, alice, now));
     }
     for (size_t i = 0; i < 20; i++) {
-        guard_fault(&g, bob, ERR_GAP, T0 + i);
+        peer_guard_fault(&g, bob, ERR_GAP, T0 + i);
     }
-    assert_true(guard_find(&g, bob)->pauses > 5);
+    assert_true(peer_guard_find(&g, bob)->pauses > 5);
     uint64_t later = T0 + 48 * (uint64_t)HOUR;
     for (size_t i = 1; i < GUARD_BUDGET; i++) {
-        guard_fault(&g, bob, ERR_GAP, later);
-        assert_true(guard_admits(&g, bob, later));
+        peer_guard_fault(&g, bob, ERR_GAP, later);
+        assert_true(peer_guard_admits(&g, bob, later));
     }
-    guard_fault(&g, bob, ERR_GAP, later);
-    assert_true(guard_admits(&g, bob, later + GUARD_PAUSE_FIRST_MS));
+    peer_guard_fault(&g, bob, ERR_GAP, later);
+    assert_true(peer_guard_admits(&g, bob, later + GUARD_PAUSE_FIRST_MS));
 }
 
 /* Many liars cannot make the guard forget one that is paused. */
@@ -71,22 +71,22 @@ static void test_the_paused_are_not_forgotten(void **state)
     struct peer_guard g = { 0 };
     (void)state;
     for (size_t i = 0; i < GUARD_BUDGET + 3; i++) {
-        guard_fault(&g, alice, ERR_FORMAT, T0);
+        peer_guard_fault(&g, alice, ERR_FORMAT, T0);
     }
     for (uint32_t i = 0; i < 4 * GUARD_PEERS_MAX; i++) {
         uint8_t key[TRANSPORT_KEY_BYTES] = { 9, (uint8_t)i, (uint8_t)(i >> 8) };
         for (size_t k = 0; k <= GUARD_BUDGET; k++) {
-            guard_fault(&g, key, ERR_FORMAT, T0 + 1);
+            peer_guard_fault(&g, key, ERR_FORMAT, T0 + 1);
         }
     }
-    assert_false(guard_admits(&g, alice, T0 + 2));
+    assert_false(peer_guard_admits(&g, alice, T0 + 2));
     size_t paused = 0;
     for (size_t i = 0; i < GUARD_PEERS_MAX; i++) {
         paused += g.at[i].until_ms > T0 ? 1 : 0;
     }
     assert_int_equal(paused, GUARD_PEERS_MAX);
-    guard_fault(&g, bob, ERR_FORMAT, T0 + 3); /* no room: not noted, nothing broken */
-    assert_null(guard_find(&g, bob));
+    peer_guard_fault(&g, bob, ERR_FORMAT, T0 + 3); /* no room: not noted, nothing broken */
+    assert_null(peer_guard_find(&g, bob));
 }
 
 static void test_knocks_of_an_address(void **state)
