@@ -9,7 +9,7 @@
 
 #include "schema/base/check.h"
 
-enum { ROWS_PER_COMMIT = 100, IMPORT_KEY_BYTES = 10 };
+enum { ROWS_PER_COMMIT = 100, IMPORT_KEY_BYTES = STORE_MARK_BYTES };
 
 struct importing {
     struct request *rq;
@@ -58,16 +58,16 @@ static void row_key(struct importing *im, const json_t *row, uint8_t out[IMPORT_
     memcpy(out, full, IMPORT_KEY_BYTES);
 }
 
-static bool is_known(struct importing *im, const uint8_t key[IMPORT_KEY_BYTES])
+static enum err is_known(struct importing *im, const uint8_t key[IMPORT_KEY_BYTES], bool *out)
 {
-    struct bytes found = { 0 };
     struct store *s = im->rq->app->store;
+    *out = true;
     for (size_t i = 0; i < im->group_count; i++) {
         if (memcmp(im->keys[i], key, IMPORT_KEY_BYTES) == 0) {
-            return true;
+            return ERR_OK;
         }
     }
-    return s->ops->get(s, SPACE_IMPORT, bytes_of(key, IMPORT_KEY_BYTES), &im->work, &found) == ERR_OK;
+    return s->ops->imported_has(s, key, out);
 }
 
 static struct value text_value(const char *text)
@@ -169,8 +169,7 @@ static enum err flush(struct importing *im)
     }
     enum err e = core_write(&app->core, &im->work, im->rq->now, &wr, &dot, &im->rq->why);
     for (size_t i = 0; e == ERR_OK && i < im->group_count; i++) {
-        e = app->store->ops->put(
-            app->store, SPACE_IMPORT, bytes_of(im->keys[i], IMPORT_KEY_BYTES), (struct bytes){ 0 });
+        e = app->store->ops->imported_put(app->store, im->keys[i]);
     }
     im->group_count = 0;
     arena_reset(&im->work);
@@ -188,15 +187,17 @@ static enum err import_row(struct importing *im, const json_t *row)
     struct why why = { .zh = { 0 } };
     int64_t line = json_integer_value(json_array_get(row, 0));
     row_key(im, row, im->keys[im->group_count]);
-    if (is_known(im, im->keys[im->group_count])) {
-        im->skipped++;
-        return ERR_OK;
+    bool known = false;
+    enum err e = is_known(im, im->keys[im->group_count], &known);
+    if (e != ERR_OK || known) {
+        im->skipped += e == ERR_OK ? 1 : 0;
+        return e;
     }
     *g = (struct write_group){ .is_new = true,
         .kind = im->map.desc->home == HOME_MAIN_VEHICLE ? DOSSIER_VEHICLE : DOSSIER_CUSTOMER,
         .station = im->rq->user->station };
     g->records = arena_array(&im->work, im->map.child_count + 1, sizeof(*g->records));
-    enum err e = g->records == NULL ? ERR_NOMEM : ERR_OK;
+    e = g->records == NULL ? ERR_NOMEM : ERR_OK;
     for (int child = -1; e == ERR_OK && child < (int)im->map.child_count; child++) {
         e = make_record(im, row, child, &g->records[g->record_count], &why);
         g->record_count += e == ERR_OK ? 1 : 0;

@@ -2,15 +2,19 @@
 #define JIPAN_STORE_SQL_H
 
 #include "node/sql.h"
+#include "node/store_index.h"
 #include "node/store_sqlite.h"
 
-/* Shared by node/store_sqlite.c, node/store_sql_schema.c and node/store_sql_rows.c; nobody else includes it. */
+/* Shared by node/store_sqlite.c and the files node/store_sql_*.c; nobody else includes it. */
 
 enum {
-    STORE_LAYOUT = 1, /* PRAGMA user_version; raised when a table of another form than an entity's changes */
+    STORE_LAYOUT = 2, /* PRAGMA user_version; raised when a table of another form than an entity's changes */
+    STORE_LAYOUT_OF_DEVELOPMENT = 1, /* never released, not read any more */
     STORE_KEY_BYTES_MAX = 64,
     STORE_VALUE_BYTES_MAX = 1 << 20,
     RID_CACHE_COUNT = 4096, /* a power of two */
+    DOSSIER_DOTS_MAX = 24, /* kept in the dossier's own row; more go to the table of touches */
+    DOSSIER_DOTS_BYTES = DOSSIER_DOTS_MAX * 20,
 };
 
 /* Columns every entity table starts with, in the order of all generated statements. */
@@ -30,20 +34,24 @@ struct table {
 };
 
 /* Fixed statements. X(NAME, sql). Space statements are generated per space. */
-#define STORE_SQL_TABLE(X)                                                                                          \
-    X(BEGIN, "BEGIN IMMEDIATE")                                                                                     \
-    X(COMMIT, "COMMIT")                                                                                             \
-    X(ROLLBACK, "ROLLBACK")                                                                                         \
-    X(RID, "SELECT rid FROM dossier WHERE id = ?1")                                                                 \
-    X(DOSSIER_GET, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE rid = ?1")     \
-    X(DOSSIER_INSERT, "INSERT INTO dossier (id, kind, station, creator, owner, secret, flags, seen) "               \
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING")                        \
-    X(DOSSIER_UPDATE,                                                                                               \
-        "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8 " \
-        "WHERE rid = ?1")                                                                                           \
-    X(DOSSIER_SCAN,                                                                                                 \
-        "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE id > ?1 ORDER BY id")     \
-    X(TOUCH_ADD, "INSERT INTO touch (d, node, epoch, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")          \
+#define STORE_SQL_TABLE(X)                                                                                           \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                                                      \
+    X(COMMIT, "COMMIT")                                                                                              \
+    X(ROLLBACK, "ROLLBACK")                                                                                          \
+    X(DOSSIER_ID, "SELECT id FROM dossier WHERE rid = ?1")                                                           \
+    X(DOSSIER_GET, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE rid = ?1")      \
+    X(DOSSIER_SCAN, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE rid = ?1")     \
+    X(DOSSIER_INSERT, "INSERT INTO dossier (id, kind, station, creator, owner, secret, flags, seen, dots) "          \
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                                 \
+    X(DOSSIER_UPDATE,                                                                                                \
+        "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8 "  \
+        "WHERE rid = ?1")                                                                                            \
+    X(DOSSIER_DOTS, "SELECT dots FROM dossier WHERE rid = ?1")                                                       \
+    X(DOSSIER_SET_DOTS, "UPDATE dossier SET dots = ?2 WHERE rid = ?1")                                               \
+    X(DOSSIER_UPDATE_DOTS,                                                                                           \
+        "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8, " \
+        "dots = ?9 WHERE rid = ?1")                                                                                  \
+    X(TOUCH_ADD, "INSERT INTO touch (d, node, epoch, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")           \
     X(TOUCH_SCAN, "SELECT node, epoch, seq FROM touch WHERE d = ?1 ORDER BY node, epoch, seq")
 
 enum store_sql {
@@ -79,6 +87,7 @@ struct store_sqlite {
     struct table tables[ENTITY_MAX + 1];
     struct sql_slot fixed[STORE_SQL_COUNT];
     struct sql_slot spaces[SPACE_COUNT][SPACE_VERB_COUNT];
+    struct store_index *index;
     struct rid_entry rids[RID_CACHE_COUNT];
 };
 
@@ -90,10 +99,20 @@ enum err store_sql_wrote(struct store_sqlite *q, enum err e); /* returns e, reme
 
 /* store_sql_schema.c */
 MUST_USE enum err store_sql_schema_open(sqlite3 *db, bool *has_new_fields, struct why *why);
+bool store_sql_is_indexed(const struct field *f);
 const char *store_sql_space_table(enum store_space space); /* "kv_log" */
 
 /* What a field is stored as; VALUE_NULL when it has no column (derived, or the dossier itself). */
 enum value_type store_sql_column_type(const struct field *f);
+
+/* store_sql_dossier.c */
+MUST_USE enum err store_sql_dossier_get(struct store *s, struct dossier_id id, struct arena *a, struct dossier *out);
+MUST_USE enum err store_sql_dossier_put(struct store *s, const struct dossier *d);
+MUST_USE enum err store_sql_dossier_touched(struct store *s, const struct dossier *d, struct dot dot);
+MUST_USE enum err store_sql_dossier_scan(
+    struct store *s, const struct dossier_id *from, store_dossier_fn fn, void *ctx);
+MUST_USE enum err store_sql_touch_add(struct store *s, struct dossier_id id, struct dot dot);
+MUST_USE enum err store_sql_touch_scan(struct store *s, struct dossier_id id, store_dot_fn fn, void *ctx);
 
 /* store_sql_rows.c */
 MUST_USE bool store_sql_rows_init(struct store_sqlite *q); /* false: out of memory */

@@ -4,8 +4,9 @@
  * handed out only when every column has it (else ERR_DAMAGED). The suffix of a main record is stored as an empty blob,
  * empty versions and extra as NULL: fewer bytes, same order.
  *
- * row_put first tries an UPDATE that leaves the indexed columns alone and asks for their old values: index entries lie
- * at random places, and most changes do not touch an indexed field.
+ * Indexed values stand in the one index of the store (node/store_index.h), as hints: a question for a value asks the
+ * rows of each dossier that the index names. row_put first tries an UPDATE that asks for the old values of the indexed
+ * columns: most changes touch none of them and need no entry.
  */
 #include "node/store_sql.h"
 
@@ -29,11 +30,6 @@ static struct table *table_of(struct store_sqlite *q, enum entity entity)
     return &q->tables[entity];
 }
 
-static bool is_indexed(const struct field *f)
-{
-    return (f->flags & FIELD_INDEXED) != 0 && store_sql_column_type(f) != VALUE_NULL;
-}
-
 bool store_sql_rows_init(struct store_sqlite *q)
 {
     size_t count = 0;
@@ -49,7 +45,7 @@ bool store_sql_rows_init(struct store_sqlite *q)
         }
         t->desc = d;
         for (size_t f = 0; f < d->field_count; f++) {
-            t->has_index = t->has_index || is_indexed(&d->fields[f]);
+            t->has_index = t->has_index || store_sql_is_indexed(&d->fields[f]);
         }
     }
     return true;
@@ -111,14 +107,14 @@ static void put_excluded(sqlite3_str *text, const struct field *f, int parameter
 
 static void put_plain_set(sqlite3_str *text, const struct field *f, int parameter)
 {
-    if (!is_indexed(f)) {
+    if (!store_sql_is_indexed(f)) {
         sqlite3_str_appendf(text, ", \"%s\" = ?%d", f->name, parameter);
     }
 }
 
 static void put_indexed_same(sqlite3_str *text, const struct field *f, int parameter)
 {
-    if (is_indexed(f)) {
+    if (store_sql_is_indexed(f)) {
         sqlite3_str_appendf(text, " AND \"%s\" IS ?%d", f->name, parameter);
     }
 }
@@ -378,6 +374,24 @@ static enum err write_row(
     return sql_run(&t->verbs[verb], stmt);
 }
 
+/* Values that stood there before stay in the index: whoever finds them sees that the row says otherwise. */
+static enum err index_row(struct store_sqlite *q, const struct table *t, int64_t rid, const struct row *row)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; t->has_index && e == ERR_OK && i < t->desc->field_count; i++) {
+        const struct field *f = &t->desc->fields[i];
+        uint8_t key[STORE_INDEX_KEY_BYTES];
+        if (row->values[i].type == VALUE_NULL || !store_sql_is_indexed(f)) {
+            continue;
+        }
+        e = store_index_key(q->index, (uint32_t)t->desc->entity, f->number, row->values[i], key);
+        if (e == ERR_OK) {
+            e = store_index_add(q->index, STORE_INDEX_FIELD, key, (uint32_t)rid);
+        }
+    }
+    return e;
+}
+
 static enum err put_row(struct store_sqlite *q, struct table *t, int64_t rid, const struct row *row)
 {
     if (t->has_index) {
@@ -386,7 +400,8 @@ static enum err put_row(struct store_sqlite *q, struct table *t, int64_t rid, co
             return e;
         }
     }
-    return write_row(q, t, ROW_PUT, rid, row);
+    enum err e = write_row(q, t, ROW_PUT, rid, row);
+    return e == ERR_OK ? index_row(q, t, rid, row) : e;
 }
 
 static enum err insert_row(struct store_sqlite *q, struct table *t, int64_t rid, const struct row *row)
@@ -395,7 +410,7 @@ static enum err insert_row(struct store_sqlite *q, struct table *t, int64_t rid,
     if (e != ERR_OK && sqlite3_extended_errcode(q->db) == SQLITE_CONSTRAINT_PRIMARYKEY) {
         return ERR_EXISTS;
     }
-    return e;
+    return e == ERR_OK ? index_row(q, t, rid, row) : e;
 }
 
 typedef enum err (*write_row_fn)(struct store_sqlite *q, struct table *t, int64_t rid, const struct row *row);
@@ -429,29 +444,29 @@ enum err store_sql_row_insert(struct store *s, const struct row *row)
 }
 
 /* One statement for each form of question, so that a dedupe during an import never prepares anything. */
-static struct sql_slot *find_slot(struct table *t, const struct store_query *query, enum find_filter filter)
+static struct sql_slot *find_slot(struct table *t, const struct field *field, bool in_dossier, enum find_filter filter)
 {
     size_t form = 0;
     if (filter != FIND_ANY) {
-        form = 1 + catalogue_field_index(t->desc, query->field) * 2 + (filter == FIND_NULL ? 1 : 0);
+        form = 1 + catalogue_field_index(t->desc, field) * 2 + (filter == FIND_NULL ? 1 : 0);
     }
-    return &t->owned_finds[form * 2 + (query->dossier != NULL ? 1 : 0)];
+    return &t->owned_finds[form * 2 + (in_dossier ? 1 : 0)];
 }
 
 static void write_find(
-    sqlite3_str *text, const struct table *t, const struct store_query *query, enum find_filter filter)
+    sqlite3_str *text, const struct table *t, const struct field *field, bool in_dossier, enum find_filter filter)
 {
     sqlite3_str_appendall(text, "SELECT o.id, r._s, r._deleted, r._ver, r._extra");
     each_column(text, t->desc, put_name_of_r);
     sqlite3_str_appendf(text, " FROM \"e_%s\" r CROSS JOIN dossier o ON o.rid = r._d WHERE (r._deleted = 0 OR ?%d)",
         t->desc->name, (int)FIND_PARAM_DELETED);
-    if (query->dossier != NULL) {
+    if (in_dossier) {
         sqlite3_str_appendf(text, " AND r._d = ?%d", (int)FIND_PARAM_DOSSIER);
     }
     if (filter == FIND_EQUAL) {
-        sqlite3_str_appendf(text, " AND r.\"%s\" = ?%d", query->field->name, (int)FIND_PARAM_VALUE);
+        sqlite3_str_appendf(text, " AND r.\"%s\" = ?%d", field->name, (int)FIND_PARAM_VALUE);
     } else if (filter == FIND_NULL) {
-        sqlite3_str_appendf(text, " AND r.\"%s\" IS NULL", query->field->name);
+        sqlite3_str_appendf(text, " AND r.\"%s\" IS NULL", field->name);
     }
     sqlite3_str_appendall(text, " ORDER BY r._d, r._s");
 }
@@ -474,37 +489,96 @@ static enum err find_form(const struct table *t, const struct store_query *query
     return ERR_OK;
 }
 
-static enum err visit_found(
-    struct store_sqlite *q, sqlite3_stmt *stmt, const struct entity_desc *d, size_t limit, store_row_fn fn, void *ctx)
+struct finding {
+    struct store_sqlite *q;
+    struct table *t;
+    const struct store_query *query;
+    enum find_filter filter;
+    size_t limit; /* 0: all */
+    size_t visited;
+    store_row_fn fn;
+    void *ctx;
+};
+
+static bool is_enough(const struct finding *f)
+{
+    return f->limit != 0 && f->visited >= f->limit;
+}
+
+static enum err visit_found(struct finding *f, sqlite3_stmt *stmt)
 {
     struct value values[FIELDS_PER_ENTITY_MAX];
     enum err e = ERR_OK;
-    q->scan_depth++;
-    for (size_t visited = 0; e == ERR_OK && (limit == 0 || visited < limit); visited++) {
+    f->q->scan_depth++;
+    while (e == ERR_OK && !is_enough(f)) {
         bool has_row = false;
         struct row row = { 0 };
         e = sql_step(stmt, &has_row);
         if (e != ERR_OK || !has_row) {
             break;
         }
-        if ((e = read_id(stmt, &row.id)) == ERR_OK && (e = read_row(stmt, d, values, &row)) == ERR_OK) {
-            e = fn(ctx, &row);
+        f->visited++;
+        if ((e = read_id(stmt, &row.id)) == ERR_OK && (e = read_row(stmt, f->t->desc, values, &row)) == ERR_OK) {
+            e = f->fn(f->ctx, &row);
         }
     }
-    q->scan_depth--;
+    f->q->scan_depth--;
+    return e;
+}
+
+/* rid 0: of all dossiers. */
+static enum err find_rows(struct finding *f, int64_t rid)
+{
+    struct sql_slot *slot = find_slot(f->t, f->query->field, rid != 0, f->filter);
+    sqlite3_stmt *stmt = sql_take_ready(slot);
+    enum err e = ERR_OK;
+    if (stmt == NULL) {
+        sqlite3_str *text = sqlite3_str_new(f->q->db);
+        write_find(text, f->t, f->query->field, rid != 0, f->filter);
+        if ((e = take_written(f->q, slot, text, &stmt)) != ERR_OK) {
+            return e;
+        }
+    }
+    (void)sqlite3_bind_int(stmt, FIND_PARAM_DELETED, f->query->with_deleted ? 1 : 0);
+    if (rid != 0) {
+        (void)sqlite3_bind_int64(stmt, FIND_PARAM_DOSSIER, rid);
+    }
+    if (f->filter == FIND_EQUAL) {
+        bind_value(stmt, FIND_PARAM_VALUE, f->query->value);
+    }
+    e = visit_found(f, stmt);
+    sql_give(slot, stmt);
+    return e;
+}
+
+/* Dossier by dossier, in the order of their places, which is the order of a walk. */
+static enum err find_by_index(struct finding *f)
+{
+    struct store_index_places places = { 0 };
+    uint8_t key[STORE_INDEX_KEY_BYTES];
+    enum err e =
+        store_index_key(f->q->index, (uint32_t)f->t->desc->entity, f->query->field->number, f->query->value, key);
+    if (e == ERR_OK) {
+        e = store_index_find(f->q->index, STORE_INDEX_FIELD, key, &places);
+    }
+    for (size_t i = 0; e == ERR_OK && i < places.count && !is_enough(f); i++) {
+        e = find_rows(f, places.at[i]);
+    }
+    store_index_places_release(&places);
     return e;
 }
 
 enum err store_sql_row_find(struct store *s, const struct store_query *query, size_t limit, store_row_fn fn, void *ctx)
 {
     struct store_sqlite *q = own(s);
-    struct table *t = table_of(q, query->entity);
-    enum find_filter filter = FIND_ANY;
-    if (t == NULL) {
+    struct finding f = {
+        .q = q, .t = table_of(q, query->entity), .query = query, .limit = limit, .fn = fn, .ctx = ctx
+    };
+    if (f.t == NULL) {
         return ERR_INVALID;
     }
     int64_t rid = 0;
-    enum err e = find_form(t, query, &filter);
+    enum err e = find_form(f.t, query, &f.filter);
     if (e == ERR_OK && query->dossier != NULL) {
         e = store_sql_rid(q, *query->dossier, &rid);
         if (e == ERR_NOT_FOUND) {
@@ -514,25 +588,8 @@ enum err store_sql_row_find(struct store *s, const struct store_query *query, si
     if (e != ERR_OK) {
         return e;
     }
-    struct sql_slot *slot = find_slot(t, query, filter);
-    sqlite3_stmt *stmt = sql_take_ready(slot);
-    if (stmt == NULL) {
-        sqlite3_str *text = sqlite3_str_new(q->db);
-        write_find(text, t, query, filter);
-        if ((e = take_written(q, slot, text, &stmt)) != ERR_OK) {
-            return e;
-        }
-    }
-    (void)sqlite3_bind_int(stmt, FIND_PARAM_DELETED, query->with_deleted ? 1 : 0);
-    if (query->dossier != NULL) {
-        (void)sqlite3_bind_int64(stmt, FIND_PARAM_DOSSIER, rid);
-    }
-    if (filter == FIND_EQUAL) {
-        bind_value(stmt, FIND_PARAM_VALUE, query->value);
-    }
-    e = visit_found(q, stmt, t->desc, limit, fn, ctx);
-    sql_give(slot, stmt);
-    return e;
+    bool has_index = f.filter == FIND_EQUAL && rid == 0 && store_sql_is_indexed(query->field);
+    return has_index ? find_by_index(&f) : find_rows(&f, rid);
 }
 
 enum err store_sql_row_count(struct store *s, enum entity entity, uint64_t *out)

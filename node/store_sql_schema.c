@@ -20,12 +20,15 @@
 
 /* Tables of fixed form. The log holds values of up to hundreds of KiB: a rowid table keeps them out of the key tree. */
 static const char make_dossier[] =
-    "CREATE TABLE IF NOT EXISTS dossier (rid INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, "
+    "CREATE TABLE IF NOT EXISTS dossier (rid INTEGER PRIMARY KEY, id BLOB NOT NULL, kind INTEGER NOT NULL, "
     "station INTEGER NOT NULL, creator INTEGER NOT NULL, owner INTEGER NOT NULL, secret BLOB NOT NULL, "
-    "flags INTEGER NOT NULL, seen BLOB NOT NULL) STRICT";
+    "flags INTEGER NOT NULL, seen BLOB NOT NULL, dots BLOB NOT NULL) STRICT";
 static const char make_touch[] =
     "CREATE TABLE IF NOT EXISTS touch (d INTEGER NOT NULL, node INTEGER NOT NULL, epoch INTEGER NOT NULL, "
     "seq INTEGER NOT NULL, PRIMARY KEY (d, node, epoch, seq)) STRICT, WITHOUT ROWID";
+static const char make_field[] =
+    "CREATE TABLE IF NOT EXISTS index_field (entity INTEGER NOT NULL, field INTEGER NOT NULL, "
+    "PRIMARY KEY (entity, field)) STRICT, WITHOUT ROWID";
 static const char make_log[] = "CREATE TABLE IF NOT EXISTS kv_log (k BLOB NOT NULL UNIQUE, v BLOB NOT NULL) STRICT";
 
 const char *store_sql_space_table(enum store_space space)
@@ -40,7 +43,6 @@ const char *store_sql_space_table(enum store_space space)
         [SPACE_QUARANTINE] = "kv_quarantine",
         [SPACE_AUDIT] = "kv_audit",
         [SPACE_PEER] = "kv_peer",
-        [SPACE_IMPORT] = "kv_import",
         [SPACE_WAITING] = "kv_waiting",
     };
     check((unsigned)space < SPACE_COUNT);
@@ -81,7 +83,7 @@ static const char *sql_type(enum value_type type)
     return type == VALUE_TEXT ? "TEXT" : "BLOB";
 }
 
-static bool has_index(const struct field *f)
+bool store_sql_is_indexed(const struct field *f)
 {
     return (f->flags & FIELD_INDEXED) != 0 && store_sql_column_type(f) != VALUE_NULL;
 }
@@ -102,6 +104,7 @@ struct look {
     sqlite3 *db;
     bool is_behind; /* something this build knows is missing */
     bool is_newer; /* something is there that this build does not know */
+    bool is_too_old;
     bool has_new_fields; /* a column is missing from a table that holds rows */
 };
 
@@ -189,15 +192,28 @@ static enum err look_at_columns(struct look *l, const struct entity_desc *d, con
     return e;
 }
 
-static enum err look_at_index(struct look *l, const struct entity_desc *d, const struct field *f)
+static enum err is_in_index(sqlite3 *db, const struct entity_desc *d, const struct field *f, bool *out)
 {
-    char *name = sqlite3_mprintf("i_%s_%s", d->name, f->name);
-    if (name == NULL) {
+    int64_t found = 0;
+    char *text = sqlite3_mprintf(
+        "SELECT EXISTS (SELECT 1 FROM index_field WHERE entity = %d AND field = %d)", (int)d->entity, (int)f->number);
+    if (text == NULL) {
         return ERR_NOMEM;
     }
+    enum err e = ask(db, text, NULL, &found);
+    sqlite3_free(text);
+    *out = found != 0;
+    return e;
+}
+
+static enum err look_at_index(struct look *l, const struct entity_desc *d, const struct field *f)
+{
+    bool has_list = false;
     bool is_there = false;
-    enum err e = has_object(l->db, name, &is_there);
-    sqlite3_free(name);
+    enum err e = has_object(l->db, "index_field", &has_list);
+    if (e == ERR_OK && has_list) {
+        e = is_in_index(l->db, d, f, &is_there);
+    }
     l->is_behind = l->is_behind || !is_there;
     return e;
 }
@@ -225,7 +241,7 @@ static enum err look_at_entity(struct look *l, const struct entity_desc *d, bool
             l->is_behind = true;
             l->has_new_fields = l->has_new_fields || is_filled;
         }
-        if (has_index(&d->fields[i])) {
+        if (store_sql_is_indexed(&d->fields[i])) {
             e = look_at_index(l, d, &d->fields[i]);
         }
     }
@@ -265,6 +281,7 @@ static enum err look_at_all(struct look *l)
     }
     l->is_behind = version < STORE_LAYOUT;
     l->is_newer = version > STORE_LAYOUT;
+    l->is_too_old = version == STORE_LAYOUT_OF_DEVELOPMENT;
     e = look_for_unknown_entities(l);
     size_t count = 0;
     const struct entity_desc *entities = catalogue_entities(&count);
@@ -324,18 +341,84 @@ static enum err make_missing_columns(sqlite3 *db, const struct entity_desc *d)
     return e;
 }
 
-/* The primary key of a WITHOUT ROWID table ends every index entry, so the index alone gives the order of row_find. */
-static enum err make_indexes(sqlite3 *db, const struct entity_desc *d)
+/* Entries for the values that stand in a field which has just become an indexed one. */
+static enum err index_column(sqlite3 *db, struct store_index *ix, const struct entity_desc *d, const struct field *f)
+{
+    struct sql_slot slot = { 0 };
+    sqlite3_stmt *stmt = NULL;
+    enum value_type type = store_sql_column_type(f);
+    char *text = sqlite3_mprintf("SELECT _d, \"%s\" FROM \"e_%s\" WHERE \"%s\" IS NOT NULL", f->name, d->name, f->name);
+    enum err e = text == NULL ? ERR_NOMEM : sql_take(db, &slot, text, &stmt);
+    sqlite3_free(text);
+    for (bool has_row = true; e == ERR_OK && has_row;) {
+        uint8_t key[STORE_INDEX_KEY_BYTES];
+        struct value v = { .type = type };
+        uint32_t rid = 0;
+        e = sql_step(stmt, &has_row);
+        if (e != ERR_OK || !has_row) {
+            break;
+        }
+        e = sql_column_u32(stmt, 0, &rid);
+        if (e == ERR_OK) {
+            e = type == VALUE_INT    ? sql_column_int(stmt, 1, &v.i)
+                : type == VALUE_TEXT ? sql_column_text(stmt, 1, &v.s)
+                                     : sql_column_blob(stmt, 1, &v.s);
+        }
+        if (e == ERR_OK && (e = store_index_key(ix, (uint32_t)d->entity, f->number, v, key)) == ERR_OK) {
+            e = store_index_add(ix, STORE_INDEX_FIELD, key, rid);
+        }
+    }
+    sql_give(&slot, stmt);
+    sql_slot_release(&slot);
+    return e;
+}
+
+static enum err make_index(sqlite3 *db, struct store_index *ix, const struct entity_desc *d)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
-        const char *field = d->fields[i].name;
-        if (has_index(&d->fields[i])) {
-            e = run_owned(db, sqlite3_mprintf("CREATE INDEX IF NOT EXISTS \"i_%s_%s\" ON \"e_%s\" (\"%s\", _d, _s) "
-                                              "WHERE \"%s\" IS NOT NULL",
-                                  d->name, field, d->name, field, field));
+        const struct field *f = &d->fields[i];
+        bool is_there = false;
+        if (!store_sql_is_indexed(f) || (e = is_in_index(db, d, f, &is_there)) != ERR_OK || is_there) {
+            continue;
+        }
+        e = index_column(db, ix, d, f);
+        if (e == ERR_OK) {
+            e = run_owned(db, sqlite3_mprintf("INSERT INTO index_field (entity, field) VALUES (%d, %d)", (int)d->entity,
+                                  (int)f->number));
         }
     }
+    return e;
+}
+
+static enum err make_entities(sqlite3 *db, struct store_index *ix)
+{
+    size_t count = 0;
+    const struct entity_desc *entities = catalogue_entities(&count);
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        if ((e = make_entity_table(db, &entities[i])) == ERR_OK &&
+            (e = make_missing_columns(db, &entities[i])) == ERR_OK) {
+            e = make_index(db, ix, &entities[i]);
+        }
+    }
+    return e;
+}
+
+/* Inside the transaction of the opening. */
+static enum err make_with_index(sqlite3 *db)
+{
+    struct store_index *ix = store_index_new(db);
+    if (ix == NULL) {
+        return ERR_NOMEM;
+    }
+    store_index_begin(ix);
+    enum err e = make_entities(db, ix);
+    if (e == ERR_OK) {
+        e = store_index_flush(ix);
+    }
+    store_index_end(ix, false);
+    store_index_free(ix);
     return e;
 }
 
@@ -343,16 +426,12 @@ static enum err make_all(sqlite3 *db)
 {
     enum err e = ERR_OK;
     if ((e = sql_exec(db, make_dossier)) == ERR_OK && (e = sql_exec(db, make_touch)) == ERR_OK &&
-        (e = sql_exec(db, make_log)) == ERR_OK) {
+        (e = sql_exec(db, make_log)) == ERR_OK && (e = sql_exec(db, make_field)) == ERR_OK &&
+        (e = store_index_make(db)) == ERR_OK) {
         e = make_spaces(db);
     }
-    size_t count = 0;
-    const struct entity_desc *entities = catalogue_entities(&count);
-    for (size_t i = 0; i < count && e == ERR_OK; i++) {
-        if ((e = make_entity_table(db, &entities[i])) == ERR_OK &&
-            (e = make_missing_columns(db, &entities[i])) == ERR_OK) {
-            e = make_indexes(db, &entities[i]);
-        }
+    if (e == ERR_OK) {
+        e = make_with_index(db);
     }
     return e == ERR_OK ? run_owned(db, sqlite3_mprintf("PRAGMA user_version = %d", (int)STORE_LAYOUT)) : e;
 }
@@ -368,6 +447,10 @@ enum err store_sql_schema_open(sqlite3 *db, bool *has_new_fields, struct why *wh
     enum err e = look_at_all(&l);
     if (e != ERR_OK) {
         return say(e, why);
+    }
+    if (l.is_too_old) {
+        return why_set(why, ERR_VERSION, "库由发布前的开发版建立，本程序不再读它；库未被改动",
+            "the store was made by a build from before the first release and is not read any more; nothing was changed");
     }
     if (l.is_newer) {
         return why_set(why, ERR_VERSION, "库由较新版本的程序建立，请升级程序后再打开；库未被改动",

@@ -1,11 +1,10 @@
 /*
- * Owns: transactions, the byte maps, dossiers and touches of the SQLite store, and the table of operations. Rows are in
- * node/store_sql_rows.c, tables in node/store_sql_schema.c.
+ * Owns: transactions and the byte maps of the SQLite store, and the table of operations. Dossiers are in
+ * node/store_sql_dossier.c, rows in node/store_sql_rows.c, tables in node/store_sql_schema.c.
  *
  * Invariants: is_in_transaction says what the caller began; SQLite may have rolled back on its own after an I/O error
  * (even of a read), so every write and the commit ask it (sqlite3_get_autocommit) before they trust that. A doomed
- * transaction is never committed. rids holds only dossiers that exist as seen by this connection: it is emptied by a
- * rollback.
+ * transaction is never committed. The index learns of every begin and end.
  *
  * Does not interpret keys or values and keeps no data of its own beyond the cache of rids.
  */
@@ -70,6 +69,7 @@ static void end_by_rollback(struct store_sqlite *q)
     }
     q->is_in_transaction = false;
     q->doom = ERR_OK;
+    store_index_end(q->index, false);
     memset(q->rids, 0, sizeof(q->rids));
 }
 
@@ -87,6 +87,9 @@ static enum err store_begin(struct store *s)
         e = run_fixed(q, STORE_SQL_BEGIN);
     }
     q->is_in_transaction = e == ERR_OK;
+    if (e == ERR_OK) {
+        store_index_begin(q->index);
+    }
     return e;
 }
 
@@ -97,9 +100,13 @@ static enum err store_commit(struct store *s, bool durable)
     check(q->is_in_transaction);
     check(q->scan_depth == 0);
     notice_lost_transaction(q);
-    enum err e = q->doom != ERR_OK ? q->doom : run_fixed(q, STORE_SQL_COMMIT);
+    enum err e = q->doom != ERR_OK ? q->doom : store_index_flush(q->index);
+    if (e == ERR_OK) {
+        e = run_fixed(q, STORE_SQL_COMMIT);
+    }
     if (e == ERR_OK) {
         q->is_in_transaction = false;
+        store_index_end(q->index, true);
         return ERR_OK;
     }
     q->is_poisoned = q->is_poisoned || e == ERR_IO || e == ERR_FULL;
@@ -226,253 +233,12 @@ static enum err store_scan(struct store *s, enum store_space space, struct bytes
     return e;
 }
 
-/* ---- dossiers ---- */
-
-static struct rid_entry *rid_place(struct store_sqlite *q, struct dossier_id id)
-{
-    uint64_t head = 0;
-    uint16_t tail = 0;
-    memcpy(&head, id.b, sizeof(head));
-    memcpy(&tail, id.b + sizeof(head), sizeof(tail));
-    uint64_t mixed = (head ^ tail) * UINT64_C(0x9e3779b97f4a7c15);
-    return &q->rids[mixed >> 52 & (RID_CACHE_COUNT - 1)];
-}
-
-static bool rid_cached(struct store_sqlite *q, struct dossier_id id, int64_t *out)
-{
-    const struct rid_entry *place = rid_place(q, id);
-    bool is_lost = q->is_in_transaction && sqlite3_get_autocommit(q->db) != 0;
-    if (is_lost || place->rid == 0 || dossier_id_compare(place->id, id) != 0) {
-        return false;
-    }
-    *out = place->rid;
-    return true;
-}
-
-enum err store_sql_rid(struct store_sqlite *q, struct dossier_id id, int64_t *out)
-{
-    if (rid_cached(q, id, out)) {
-        return ERR_OK;
-    }
-    sqlite3_stmt *stmt = NULL;
-    enum err e = store_sql_fixed(q, STORE_SQL_RID, &stmt);
-    if (e != ERR_OK) {
-        return e;
-    }
-    sql_bind_blob(stmt, 1, BYTES_OF(id.b));
-    bool has_row = false;
-    e = sql_step(stmt, &has_row);
-    if (e == ERR_OK) {
-        e = has_row ? sql_column_int(stmt, 0, out) : ERR_NOT_FOUND;
-    }
-    sql_give(&q->fixed[STORE_SQL_RID], stmt);
-    if (e == ERR_OK) {
-        *rid_place(q, id) = (struct rid_entry){ .rid = *out, .id = id };
-    }
-    return e;
-}
-
-/* seen stays borrowed from the statement. Columns as in STORE_SQL_DOSSIER_GET. */
-static enum err read_dossier(sqlite3_stmt *stmt, struct dossier *out)
-{
-    struct dossier d = { 0 };
-    uint32_t kind = 0;
-    enum err e = ERR_OK;
-    if ((e = sql_column_copy(stmt, 0, d.id.b, sizeof(d.id.b))) != ERR_OK ||
-        (e = sql_column_u32(stmt, 1, &kind)) != ERR_OK || (e = sql_column_u32(stmt, 2, &d.station)) != ERR_OK ||
-        (e = sql_column_u32(stmt, 3, &d.creator)) != ERR_OK || (e = sql_column_u32(stmt, 4, &d.owner)) != ERR_OK ||
-        (e = sql_column_copy(stmt, 5, d.secret, sizeof(d.secret))) != ERR_OK ||
-        (e = sql_column_u32(stmt, 6, &d.flags)) != ERR_OK || (e = sql_column_blob(stmt, 7, &d.seen)) != ERR_OK) {
-        return e;
-    }
-    if (kind < DOSSIER_CUSTOMER || kind > DOSSIER_GROUP_BOOK) {
-        return ERR_DAMAGED;
-    }
-    d.kind = (enum dossier_kind)kind;
-    *out = d;
-    return ERR_OK;
-}
-
-static enum err store_dossier_get(struct store *s, struct dossier_id id, struct arena *a, struct dossier *out)
-{
-    struct store_sqlite *q = own(s);
-    int64_t rid = 0;
-    sqlite3_stmt *stmt = NULL;
-    enum err e = store_sql_rid(q, id, &rid);
-    if (e != ERR_OK || (e = store_sql_fixed(q, STORE_SQL_DOSSIER_GET, &stmt)) != ERR_OK) {
-        return e;
-    }
-    (void)sqlite3_bind_int64(stmt, 1, rid);
-    bool has_row = false;
-    struct dossier d;
-    struct bytes seen;
-    e = sql_step(stmt, &has_row);
-    if (e == ERR_OK && (e = has_row ? read_dossier(stmt, &d) : ERR_DAMAGED) == ERR_OK &&
-        (e = arena_dup(a, d.seen, &seen)) == ERR_OK) {
-        d.seen = seen;
-        *out = d;
-    }
-    sql_give(&q->fixed[STORE_SQL_DOSSIER_GET], stmt);
-    return e;
-}
-
-static void bind_dossier(sqlite3_stmt *stmt, const struct dossier *d)
-{
-    (void)sqlite3_bind_int(stmt, 2, (int)d->kind);
-    (void)sqlite3_bind_int64(stmt, 3, d->station);
-    (void)sqlite3_bind_int64(stmt, 4, d->creator);
-    (void)sqlite3_bind_int64(stmt, 5, d->owner);
-    sql_bind_blob(stmt, 6, BYTES_OF(d->secret));
-    (void)sqlite3_bind_int64(stmt, 7, d->flags);
-    sql_bind_blob(stmt, 8, d->seen);
-}
-
-/* *is_new false: it was there, nothing done. */
-static enum err insert_dossier(struct store_sqlite *q, const struct dossier *d, bool *is_new)
-{
-    sqlite3_stmt *stmt = NULL;
-    enum err e = store_sql_fixed(q, STORE_SQL_DOSSIER_INSERT, &stmt);
-    if (e != ERR_OK) {
-        return e;
-    }
-    sql_bind_blob(stmt, 1, BYTES_OF(d->id.b));
-    bind_dossier(stmt, d);
-    e = sql_run(&q->fixed[STORE_SQL_DOSSIER_INSERT], stmt);
-    if (e != ERR_OK) {
-        return e;
-    }
-    *is_new = sqlite3_changes(q->db) == 1;
-    if (*is_new) {
-        *rid_place(q, d->id) = (struct rid_entry){ .rid = sqlite3_last_insert_rowid(q->db), .id = d->id };
-    }
-    return ERR_OK;
-}
-
-static enum err put_dossier(struct store_sqlite *q, const struct dossier *d)
-{
-    int64_t rid = 0;
-    enum err e = ERR_OK;
-    if (!rid_cached(q, d->id, &rid)) {
-        bool is_new = false;
-        if ((e = insert_dossier(q, d, &is_new)) != ERR_OK || is_new) {
-            return e;
-        }
-        if ((e = store_sql_rid(q, d->id, &rid)) != ERR_OK) {
-            return e;
-        }
-    }
-    sqlite3_stmt *stmt = NULL;
-    if ((e = store_sql_fixed(q, STORE_SQL_DOSSIER_UPDATE, &stmt)) != ERR_OK) {
-        return e;
-    }
-    (void)sqlite3_bind_int64(stmt, 1, rid);
-    bind_dossier(stmt, d);
-    return sql_run(&q->fixed[STORE_SQL_DOSSIER_UPDATE], stmt);
-}
-
-static enum err store_dossier_put(struct store *s, const struct dossier *d)
-{
-    struct store_sqlite *q = own(s);
-    enum err e = store_sql_may_write(q);
-    return e == ERR_OK ? store_sql_wrote(q, put_dossier(q, d)) : e;
-}
-
-static enum err store_dossier_scan(struct store *s, const struct dossier_id *from, store_dossier_fn fn, void *ctx)
-{
-    struct store_sqlite *q = own(s);
-    sqlite3_stmt *stmt = NULL;
-    enum err e = store_sql_fixed(q, STORE_SQL_DOSSIER_SCAN, &stmt);
-    if (e != ERR_OK) {
-        return e;
-    }
-    sql_bind_blob(
-        stmt, 1, from == NULL ? (struct bytes){ 0 } : BYTES_OF(from->b)); /* the empty blob is below every id */
-    q->scan_depth++;
-    for (bool has_row = true; has_row && e == ERR_OK;) {
-        struct dossier d;
-        e = sql_step(stmt, &has_row);
-        if (e == ERR_OK && has_row && (e = read_dossier(stmt, &d)) == ERR_OK) {
-            e = fn(ctx, &d);
-        }
-    }
-    q->scan_depth--;
-    sql_give(&q->fixed[STORE_SQL_DOSSIER_SCAN], stmt);
-    return e;
-}
-
-/* ---- touches ---- */
-
-static enum err add_touch(struct store_sqlite *q, struct dossier_id id, struct dot dot)
-{
-    if (dot.seq > INT64_MAX) {
-        return ERR_LIMIT; /* SQLite integers are signed; a node would need 10^18 commits */
-    }
-    int64_t rid = 0;
-    sqlite3_stmt *stmt = NULL;
-    enum err e = store_sql_rid(q, id, &rid);
-    if (e != ERR_OK || (e = store_sql_fixed(q, STORE_SQL_TOUCH_ADD, &stmt)) != ERR_OK) {
-        return e;
-    }
-    (void)sqlite3_bind_int64(stmt, 1, rid);
-    (void)sqlite3_bind_int64(stmt, 2, dot.node);
-    (void)sqlite3_bind_int64(stmt, 3, dot.epoch);
-    (void)sqlite3_bind_int64(stmt, 4, (int64_t)dot.seq);
-    return sql_run(&q->fixed[STORE_SQL_TOUCH_ADD], stmt);
-}
-
-static enum err store_touch_add(struct store *s, struct dossier_id id, struct dot dot)
-{
-    struct store_sqlite *q = own(s);
-    enum err e = store_sql_may_write(q);
-    return e == ERR_OK ? store_sql_wrote(q, add_touch(q, id, dot)) : e;
-}
-
-static enum err read_dot(sqlite3_stmt *stmt, struct dot *out)
-{
-    struct dot dot = { 0 };
-    int64_t seq = 0;
-    enum err e = ERR_OK;
-    if ((e = sql_column_u32(stmt, 0, &dot.node)) != ERR_OK || (e = sql_column_u32(stmt, 1, &dot.epoch)) != ERR_OK ||
-        (e = sql_column_int(stmt, 2, &seq)) != ERR_OK) {
-        return e;
-    }
-    if (seq < 0) {
-        return ERR_DAMAGED;
-    }
-    dot.seq = (uint64_t)seq;
-    *out = dot;
-    return ERR_OK;
-}
-
-static enum err store_touch_scan(struct store *s, struct dossier_id id, store_dot_fn fn, void *ctx)
-{
-    struct store_sqlite *q = own(s);
-    int64_t rid = 0;
-    sqlite3_stmt *stmt = NULL;
-    enum err e = store_sql_rid(q, id, &rid);
-    if (e != ERR_OK || (e = store_sql_fixed(q, STORE_SQL_TOUCH_SCAN, &stmt)) != ERR_OK) {
-        return e;
-    }
-    (void)sqlite3_bind_int64(stmt, 1, rid);
-    q->scan_depth++;
-    for (bool has_row = true; has_row && e == ERR_OK;) {
-        struct dot dot;
-        e = sql_step(stmt, &has_row);
-        if (e == ERR_OK && has_row && (e = read_dot(stmt, &dot)) == ERR_OK) {
-            e = fn(ctx, dot);
-        }
-    }
-    q->scan_depth--;
-    sql_give(&q->fixed[STORE_SQL_TOUCH_SCAN], stmt);
-    return e;
-}
-
 /* ---- the rest ---- */
 
 static enum err clear_tables(struct store_sqlite *q)
 {
-    enum err e = sql_exec(q->db,
-        "DELETE FROM touch; DELETE FROM kv_conflict; DELETE FROM kv_contested; UPDATE dossier SET owner = 0, seen = x''");
+    enum err e = sql_exec(q->db, "DELETE FROM touch; DELETE FROM kv_conflict; DELETE FROM kv_contested; "
+                                 "UPDATE dossier SET owner = 0, seen = x'', dots = x''");
     for (size_t i = 0; i < ARRAY_LEN(q->tables) && e == ERR_OK; i++) {
         if (q->tables[i].desc != NULL) {
             char *text = sqlite3_mprintf("DELETE FROM \"e_%s\"", q->tables[i].desc->name);
@@ -480,6 +246,25 @@ static enum err clear_tables(struct store_sqlite *q)
             sqlite3_free(text);
         }
     }
+    return e == ERR_OK ? store_index_clear(q->index, STORE_INDEX_FIELD) : e;
+}
+
+/* ---- imported rows ---- */
+
+static enum err store_imported_put(struct store *s, const uint8_t mark[STORE_MARK_BYTES])
+{
+    struct store_sqlite *q = own(s);
+    enum err e = store_sql_may_write(q);
+    return e == ERR_OK ? store_sql_wrote(q, store_index_add(q->index, STORE_INDEX_MARK, mark, 0)) : e;
+}
+
+static enum err store_imported_has(struct store *s, const uint8_t mark[STORE_MARK_BYTES], bool *out)
+{
+    struct store_sqlite *q = own(s);
+    struct store_index_places places = { 0 };
+    enum err e = store_index_find(q->index, STORE_INDEX_MARK, mark, &places);
+    *out = e == ERR_OK && places.count > 0;
+    store_index_places_release(&places);
     return e;
 }
 
@@ -498,11 +283,14 @@ static const struct store_ops sqlite_ops = {
     .put = store_put,
     .del = store_del,
     .scan = store_scan,
-    .dossier_get = store_dossier_get,
-    .dossier_put = store_dossier_put,
-    .dossier_scan = store_dossier_scan,
-    .touch_add = store_touch_add,
-    .touch_scan = store_touch_scan,
+    .dossier_get = store_sql_dossier_get,
+    .dossier_put = store_sql_dossier_put,
+    .dossier_touched = store_sql_dossier_touched,
+    .dossier_scan = store_sql_dossier_scan,
+    .touch_add = store_sql_touch_add,
+    .touch_scan = store_sql_touch_scan,
+    .imported_put = store_imported_put,
+    .imported_has = store_imported_has,
     .row_get = store_sql_row_get,
     .row_put = store_sql_row_put,
     .row_insert = store_sql_row_insert,
@@ -526,7 +314,8 @@ enum err store_sqlite_new(sqlite3 *db, struct store **out, struct why *why)
     q->base.ops = &sqlite_ops;
     q->db = db;
     q->has_new_fields = has_new_fields;
-    if (!store_sql_rows_init(q)) {
+    q->index = store_index_new(db);
+    if (q->index == NULL || !store_sql_rows_init(q)) {
         store_sqlite_free(&q->base);
         return why_set(why, ERR_NOMEM, "内存不足", "out of memory");
     }
@@ -541,6 +330,7 @@ void store_sqlite_free(struct store *s)
     }
     struct store_sqlite *q = own(s);
     store_rollback(s);
+    store_index_free(q->index);
     store_sql_rows_release(q);
     for (size_t i = 0; i < STORE_SQL_COUNT; i++) {
         sql_slot_release(&q->fixed[i]);

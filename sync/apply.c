@@ -382,10 +382,7 @@ enum err core_apply_group(struct core *c, struct arena *a, const struct commit_v
         d->owner = owner_of_new(&ap);
     }
     if (e == ERR_OK) {
-        e = c->store->ops->dossier_put(c->store, d);
-    }
-    if (e == ERR_OK) {
-        e = c->store->ops->touch_add(c->store, d->id, v->header.dot);
+        e = c->store->ops->dossier_touched(c->store, d, v->header.dot);
     }
     if (e == ERR_OK) {
         e = write_rows(&ap);

@@ -20,6 +20,8 @@
 /* Ordered byte-string maps. Keys up to 64 bytes; values up to 1 MiB. */
 enum { STORE_KEY_MAX_BYTES = 64, STORE_VALUE_MAX_BYTES = 1 << 20 };
 
+enum { STORE_MARK_BYTES = 10 };
+
 enum store_space {
     SPACE_META, /* singletons by name */
     SPACE_LOG, /* dot key (16) -> commit bytes: the change log, the truth */
@@ -30,7 +32,6 @@ enum store_space {
     SPACE_QUARANTINE, /* dot key (16), part (u32 be) -> reason, first seen */
     SPACE_AUDIT, /* number (u64 be) -> audit entry bytes */
     SPACE_PEER, /* by first byte of the key: configured links, witnessed audit heads, what nodes said they have */
-    SPACE_IMPORT, /* keyed hash of an imported row -> record id */
     SPACE_WAITING, /* missing dot (16), quarantine key -> nothing: what waits for a commit that is not known to exist */
     SPACE_COUNT,
 };
@@ -91,6 +92,8 @@ struct store_ops {
 
     enum err (*dossier_get)(struct store *s, struct dossier_id id, struct arena *a, struct dossier *out);
     enum err (*dossier_put)(struct store *s, const struct dossier *d);
+    /* dossier_put and touch_add in one. */
+    enum err (*dossier_touched)(struct store *s, const struct dossier *d, struct dot dot);
     /* In id order; from NULL starts at the first; visits ids > *from. */
     enum err (*dossier_scan)(struct store *s, const struct dossier_id *from, store_dossier_fn fn, void *ctx);
 
@@ -106,6 +109,10 @@ struct store_ops {
      * value. after NULL starts at the first. limit 0 = all. */
     enum err (*row_find)(struct store *s, const struct store_query *q, size_t limit, store_row_fn fn, void *ctx);
     enum err (*row_count)(struct store *s, enum entity entity, uint64_t *out); /* live rows */
+
+    /* Which spreadsheet rows were imported: a set of keyed hashes that only grows. */
+    enum err (*imported_put)(struct store *s, const uint8_t mark[STORE_MARK_BYTES]);
+    enum err (*imported_has)(struct store *s, const uint8_t mark[STORE_MARK_BYTES], bool *out);
 
     /* Empties every derived table (rows, touches, conflicts, contested, dossier seen/owner), keeps log, keys and the
      * rest. */

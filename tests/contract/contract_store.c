@@ -492,6 +492,73 @@ static void touches_are_a_set_in_dot_order(void **state)
     }
 }
 
+struct ascending {
+    struct dot last;
+    size_t count;
+};
+
+static enum err note_ascending(void *ctx, struct dot dot)
+{
+    struct ascending *all = ctx;
+    assert_true(all->count == 0 || dot_compare(all->last, dot) < 0);
+    all->last = dot;
+    all->count++;
+    return ERR_OK;
+}
+
+/* More than any store keeps in one place, downwards and each twice; puts of the dossier leave them alone. */
+static void a_dossier_may_have_very_many_touches(void **state)
+{
+    struct subject *t = subject_of(state);
+    struct dossier d = some_dossier(1);
+    struct dossier found;
+    for (uint32_t i = 100; i > 0; i--) {
+        struct dot dot = { i % 7 + 1, UINT32_MAX - i % 3, i };
+        begin(t);
+        d.owner = i;
+        ok(t->s->ops->dossier_touched(t->s, &d, dot));
+        ok(t->s->ops->touch_add(t->s, d.id, dot));
+        ok(t->s->ops->dossier_touched(t->s, &d, dot));
+        commit(t);
+    }
+    begin(t);
+    is(t->s->ops->dossier_touched(t->s, &d, (struct dot){ 1, 1, UINT64_MAX }), ERR_LIMIT);
+    ok(t->s->ops->dossier_put(t->s, &d));
+    commit(t);
+    struct ascending all = { 0 };
+    ok(t->s->ops->touch_scan(t->s, d.id, note_ascending, &all));
+    assert_int_equal(all.count, 100);
+    ok(t->s->ops->dossier_get(t->s, d.id, &t->a, &found));
+    assert_true(dossier_equal(&found, &d));
+}
+
+static void imported_rows_are_a_set(void **state)
+{
+    struct subject *t = subject_of(state);
+    const uint8_t one[STORE_MARK_BYTES] = { 1, 0, 0, 0, 0, 0, 0, 0, 0, 9 };
+    const uint8_t two[STORE_MARK_BYTES] = { 1, 0, 0, 0, 0, 0, 0, 0, 0, 8 };
+    bool has = true;
+    ok(t->s->ops->imported_has(t->s, one, &has));
+    assert_false(has);
+    begin(t);
+    ok(t->s->ops->imported_put(t->s, one));
+    ok(t->s->ops->imported_put(t->s, one));
+    ok(t->s->ops->imported_has(t->s, one, &has));
+    assert_true(has);
+    commit(t);
+    begin(t);
+    ok(t->s->ops->imported_put(t->s, two));
+    t->s->ops->rollback(t->s);
+    ok(t->s->ops->imported_has(t->s, two, &has));
+    assert_false(has);
+    subject_reopen(t);
+    begin(t);
+    ok(t->s->ops->clear_derived(t->s)); /* nothing that a rebuild could make again */
+    commit(t);
+    ok(t->s->ops->imported_has(t->s, one, &has));
+    assert_true(has);
+}
+
 static void clear_derived_empties_what_can_be_rebuilt(void **state)
 {
     struct subject *t = subject_of(state);
@@ -545,6 +612,8 @@ static const struct suite_test tests[] = {
     SUITE_TEST(sizes_at_the_limit_are_kept_and_above_it_refused),
     SUITE_TEST(dossiers_are_replaced_and_scanned_in_id_order),
     SUITE_TEST(touches_are_a_set_in_dot_order),
+    SUITE_TEST(a_dossier_may_have_very_many_touches),
+    SUITE_TEST(imported_rows_are_a_set),
     SUITE_TEST(clear_derived_empties_what_can_be_rebuilt),
 };
 

@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { MAP_DOSSIER = SPACE_COUNT, MAP_TOUCH, MAP_ROW, MAP_COUNT };
+enum { MAP_DOSSIER = SPACE_COUNT, MAP_TOUCH, MAP_ROW, MAP_IMPORTED, MAP_COUNT };
 enum { KEY_BYTES_MAX = 64, VALUE_BYTES_MAX = 1 << 20, ROW_KEY_BYTES = 1 + RECORD_ID_BYTES };
 
 /* One allocation each: key, then value. */
@@ -387,6 +387,30 @@ static enum err mem_touch_add(struct store *s, struct dossier_id id, struct dot 
     return ERR_OK;
 }
 
+static enum err mem_dossier_touched(struct store *s, const struct dossier *d, struct dot dot)
+{
+    enum err e = dot.seq > INT64_MAX ? ERR_LIMIT : mem_dossier_put(s, d);
+    return e == ERR_OK ? mem_touch_add(s, d->id, dot) : e;
+}
+
+static enum err mem_imported_put(struct store *s, const uint8_t mark[STORE_MARK_BYTES])
+{
+    struct store_mem *q = own(s);
+    enum err e = may_write(q);
+    if (e == ERR_OK) {
+        change(q, MAP_IMPORTED, bytes_of(mark, STORE_MARK_BYTES), &(struct bytes){ 0 });
+    }
+    return e;
+}
+
+static enum err mem_imported_has(struct store *s, const uint8_t mark[STORE_MARK_BYTES], bool *out)
+{
+    struct store_mem *q = own(s);
+    enum err e = fault_step(q);
+    *out = e == ERR_OK && map_get(&q->maps[MAP_IMPORTED], bytes_of(mark, STORE_MARK_BYTES)) != NULL;
+    return e;
+}
+
 static enum err mem_touch_scan(struct store *s, struct dossier_id id, store_dot_fn fn, void *ctx)
 {
     struct store_mem *q = own(s);
@@ -718,7 +742,10 @@ static const struct store_ops mem_ops = {
     .scan = mem_scan,
     .dossier_get = mem_dossier_get,
     .dossier_put = mem_dossier_put,
+    .dossier_touched = mem_dossier_touched,
     .dossier_scan = mem_dossier_scan,
+    .imported_put = mem_imported_put,
+    .imported_has = mem_imported_has,
     .touch_add = mem_touch_add,
     .touch_scan = mem_touch_scan,
     .row_get = mem_row_get,

@@ -57,7 +57,8 @@ static void every_begin_sets_full_durability(void **state)
 static void tables_of_a_newer_version_are_refused_unchanged(void **state)
 {
     static const char *const changes[][2] = {
-        { "PRAGMA user_version = 2", "PRAGMA user_version = 1" },
+        { "PRAGMA user_version = 3", "PRAGMA user_version = 2" },
+        { "PRAGMA user_version = 1", "PRAGMA user_version = 2" },
         { "CREATE TABLE e_spacecraft (_d INTEGER)", "DROP TABLE e_spacecraft" },
         { "ALTER TABLE e_customer ADD COLUMN shoe_size INTEGER", "ALTER TABLE e_customer DROP COLUMN shoe_size" },
         { "ALTER TABLE e_customer DROP COLUMN sex; ALTER TABLE e_customer ADD COLUMN sex TEXT",
@@ -72,6 +73,27 @@ static void tables_of_a_newer_version_are_refused_unchanged(void **state)
     }
 }
 
+static enum err ignore_row(void *ctx, const struct row *row)
+{
+    (void)row;
+    ++*(size_t *)ctx;
+    return ERR_OK;
+}
+
+/* Asks the index for the name of the customer that some_row makes from this seed. */
+static void assert_finds_name(struct subject *t, uint32_t seed)
+{
+    const struct field *f = some_field(ENTITY_CUSTOMER, true, VALUE_TEXT);
+    struct row row = some_row(&t->a, ENTITY_CUSTOMER, some_record_id(1, 0), seed);
+    const struct store_query query = { .entity = ENTITY_CUSTOMER,
+        .field = f,
+        .value = row.values[catalogue_field_index(catalogue_entity(ENTITY_CUSTOMER), f)],
+        .with_deleted = true };
+    size_t found = 0;
+    ok(t->s->ops->row_find(t->s, &query, 0, ignore_row, &found));
+    assert_int_equal(found, 1);
+}
+
 static void missing_tables_columns_and_indexes_are_added(void **state)
 {
     struct subject *t = subject_of(state);
@@ -81,17 +103,18 @@ static void missing_tables_columns_and_indexes_are_added(void **state)
     commit(t);
     assert_false(store_sqlite_has_new_fields(t->s));
     int64_t objects = asked(t->db, "SELECT count(*) FROM sqlite_master");
-    run(t, "DROP TABLE e_vehicle; DROP TABLE kv_import; DROP INDEX i_customer_full_name; PRAGMA user_version = 0;"
+    run(t, "DROP TABLE e_vehicle; DROP TABLE kv_peer; DROP TABLE index_field; PRAGMA user_version = 0;"
            "ALTER TABLE e_staff DROP COLUMN name");
     subject_reopen(t);
     assert_int_equal(asked(t->db, "SELECT count(*) FROM sqlite_master"), objects);
-    assert_int_equal(asked(t->db, "PRAGMA user_version"), 1);
+    assert_int_equal(asked(t->db, "PRAGMA user_version"), 2);
     assert_false(store_sqlite_has_new_fields(t->s)); /* e_staff held no rows */
     assert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 1);
 
-    run(t, "DROP INDEX i_customer_full_name"); /* an index alone is noticed too */
+    run(t, "DELETE FROM index_field; DELETE FROM index_run WHERE kind = 3"); /* an index alone is noticed too */
     subject_reopen(t);
     assert_int_equal(asked(t->db, "SELECT count(*) FROM sqlite_master"), objects);
+    assert_finds_name(t, 1);
 
     run(t, "ALTER TABLE e_customer DROP COLUMN industry");
     subject_reopen(t);
@@ -120,13 +143,6 @@ static void current_tables_are_only_read(void **state)
     store_sqlite_free(s);
 }
 
-static enum err ignore_row(void *ctx, const struct row *row)
-{
-    (void)ctx;
-    (void)row;
-    return ERR_OK;
-}
-
 /* Rebuilds a table without types, so that a wrong one can be put in, as a damaged page might. */
 static void damage_rows(struct subject *t, const char *change)
 {
@@ -149,6 +165,7 @@ static void columns_of_a_wrong_type_are_damage(void **state)
     struct subject *t = subject_of(state);
     struct row row;
     const struct store_query query = { .entity = ENTITY_CUSTOMER, .with_deleted = true };
+    size_t found = 0;
     begin(t);
     put_dossier(t, 1);
     insert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 2);
@@ -158,11 +175,11 @@ static void columns_of_a_wrong_type_are_damage(void **state)
         ok(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row));
         run(t, changes[i]);
         is(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row), ERR_DAMAGED);
-        is(t->s->ops->row_find(t->s, &query, 0, ignore_row, NULL), ERR_DAMAGED);
+        is(t->s->ops->row_find(t->s, &query, 0, ignore_row, &found), ERR_DAMAGED);
         run(t, "DROP TABLE e_customer; ALTER TABLE good RENAME TO e_customer");
     }
     damage_rows(t, "UPDATE e_customer SET _s = x'0102'");
-    is(t->s->ops->row_find(t->s, &query, 0, ignore_row, NULL), ERR_DAMAGED);
+    is(t->s->ops->row_find(t->s, &query, 0, ignore_row, &found), ERR_DAMAGED);
 }
 
 static void dossiers_of_a_wrong_form_are_damage(void **state)
@@ -266,15 +283,16 @@ static void indexed_questions_walk_no_table(void **state)
     }
     commit(t);
     struct row row;
+    size_t found = 0;
     struct dossier_id dossier = some_dossier_id(7);
     struct store_query query = { .entity = ENTITY_CONTACT_POINT, .dossier = &dossier };
     ok(t->s->ops->row_get(t->s, ENTITY_CONTACT_POINT, some_record_id(7, 1), &t->a, &row));
-    ok(t->s->ops->row_find(t->s, &query, 0, ignore_row, NULL));
+    ok(t->s->ops->row_find(t->s, &query, 0, ignore_row, &found));
     query.field = f;
     query.value = row.values[catalogue_field_index(catalogue_entity(ENTITY_CONTACT_POINT), f)];
-    ok(t->s->ops->row_find(t->s, &query, 0, ignore_row, NULL));
+    ok(t->s->ops->row_find(t->s, &query, 0, ignore_row, &found));
     query.dossier = NULL;
-    ok(t->s->ops->row_find(t->s, &query, 0, ignore_row, NULL));
+    ok(t->s->ops->row_find(t->s, &query, 0, ignore_row, &found));
     assert_no_walks(t);
 }
 
