@@ -331,6 +331,14 @@ enum err mark_open(struct app *app, bool is_new)
     if (e != ERR_OK && !is_proven && !is_new) {
         return e;
     }
+    /* But then memory must still know what the store holds: the store may have failed while it was read again. */
+    if (e != ERR_OK) {
+        e = core_reload(&app->core, &app->arena);
+        arena_reset(&app->arena);
+        if (e != ERR_OK) {
+            return e;
+        }
+    }
     app->changes_at_mark = sqlite3_total_changes64(vault_db(app->vault));
     app->has_mark = true;
     return ERR_OK;

@@ -114,7 +114,7 @@ static enum err vault_unlock(struct vault *v, enum slot_kind kind, struct bytes 
     return e == ERR_OK ? ERR_OK : why_from_vault(why, e, v->files);
 }
 
-/* Refuses a log that proves loss, before SQLite would silently drop it. */
+/* Refuses a log that proves loss, before SQLite would silently drop it. One that is whole is made durable first. */
 static enum err vault_check_log(struct vault *v, struct why *why)
 {
     struct wal_report report = { .frames = 0 };
@@ -123,6 +123,10 @@ static enum err vault_check_log(struct vault *v, struct why *why)
         return why_setf(why, e, "%s 损坏：已确认的写入丢失，请从备份恢复或从其他节点取回",
             "%s is damaged: acknowledged writes are lost; restore a backup or fetch them from the other nodes",
             v->files->wal_path);
+    }
+    int error = e == ERR_OK && report.frames > 0 ? wal_settle(v->files) : 0;
+    if (error != 0) {
+        return why_from_errno(why, error, v->files->wal_path);
     }
     return e == ERR_OK ? ERR_OK : why_from_vault(why, e, v->files);
 }

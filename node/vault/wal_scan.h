@@ -21,4 +21,7 @@ struct wal_report {
  */
 MUST_USE enum err wal_scan(struct vault_files *files, struct wal_report *report);
 
+/* Writes the log's own bytes over it and makes them durable. 0 or an errno value; nothing else changes. */
+int wal_settle(struct vault_files *files);
+
 #endif

@@ -35,6 +35,7 @@ struct sim_inode {
     size_t op_room;
     uint64_t written;
     char *born_as; /* path it was created under */
+    uint64_t id;
     bool is_locked;
 };
 
@@ -65,6 +66,12 @@ struct disk_sim {
     bool has_crashed;
     uint64_t fsyncs;
     uint64_t fail_fsync_at;
+    uint64_t reads;
+    uint64_t fail_read_at;
+    uint64_t writes;
+    uint64_t fail_write_at;
+    bool has_failed;
+    uint64_t last_id;
     uint64_t capacity;
     bool is_read_only;
     struct bytes watch;
@@ -208,6 +215,7 @@ static struct sim_inode *inode_new(struct disk_sim *sim, const char *path)
 {
     struct sim_inode *inode = must(calloc(1, sizeof(*inode)));
     inode->born_as = must(strdup(path));
+    inode->id = ++sim->last_id;
     inode->next = sim->inodes;
     sim->inodes = inode;
     return inode;
@@ -232,13 +240,25 @@ static int sim_step(struct disk_sim *sim)
     return 0;
 }
 
-static uint64_t sim_used(const struct disk_sim *sim)
+uint64_t disk_sim_used(const struct disk_sim *sim)
 {
     uint64_t used = 0;
     for (const struct sim_inode *i = sim->inodes; i != NULL; i = i->next) {
         used += i->current.len;
     }
     return used;
+}
+
+/* Counts; true when this is the one that must fail. */
+static bool one_failure(struct disk_sim *sim, uint64_t *count, uint64_t *at)
+{
+    ++*count;
+    if (*at == 0 || *count < *at) {
+        return false;
+    }
+    *at = 0;
+    sim->has_failed = true;
+    return true;
 }
 
 /* --- disk operations --- */
@@ -306,6 +326,9 @@ static int sim_pread(struct disk_file *file, void *buf, size_t len, uint64_t at,
     if (f->sim->has_crashed) {
         return EIO;
     }
+    if (one_failure(f->sim, &f->sim->reads, &f->sim->fail_read_at)) {
+        return EIO;
+    }
     size_t n = at >= b->len ? 0 : b->len - (size_t)at;
     n = n < len ? n : len;
     if (n > 0) {
@@ -324,9 +347,12 @@ static int sim_pwrite(struct disk_file *file, const void *buf, size_t len, uint6
     if (error != 0 && !(had_power && sim->has_crashed)) {
         return error;
     }
+    if (error == 0 && one_failure(sim, &sim->writes, &sim->fail_write_at)) {
+        return EIO;
+    }
     /* The write under way when the power went counts as unsynced. */
     if (error == 0 && sim->capacity != 0 && at + len > f->inode->current.len &&
-        sim_used(sim) + (at + len - f->inode->current.len) > sim->capacity) {
+        disk_sim_used(sim) + (at + len - f->inode->current.len) > sim->capacity) {
         return ENOSPC;
     }
     if (sim->watch.len > 0 && memmem(buf, len, sim->watch.ptr, sim->watch.len) != NULL) {
@@ -346,10 +372,8 @@ static int sim_fsync(struct disk_file *file)
     if (error != 0) {
         return error;
     }
-    f->sim->fsyncs++;
-    if (f->sim->fail_fsync_at != 0 && f->sim->fsyncs >= f->sim->fail_fsync_at) {
+    if (one_failure(f->sim, &f->sim->fsyncs, &f->sim->fail_fsync_at)) {
         /* As Linux does: the pages are marked clean and the next fsync would succeed without them. */
-        f->sim->fail_fsync_at = 0;
         ops_clear(f->inode);
         return EIO;
     }
@@ -524,9 +548,21 @@ void disk_sim_power_cycle(struct disk_sim *sim, enum sim_damage damage, uint64_t
     for (struct sim_inode *i = sim->inodes; i != NULL; i = i->next) {
         inode_survive(i, damage, &dice);
     }
+    disk_sim_continue(sim);
+}
+
+void disk_sim_stop(struct disk_sim *sim)
+{
+    sim->has_crashed = true;
+}
+
+void disk_sim_continue(struct disk_sim *sim)
+{
     sim->has_crashed = false;
     sim->crash_at = 0;
     sim->fail_fsync_at = 0;
+    sim->fail_read_at = 0;
+    sim->fail_write_at = 0;
 }
 
 /* --- control --- */
@@ -536,17 +572,29 @@ struct disk_sim *disk_sim_new(void)
     return must(calloc(1, sizeof(struct disk_sim)));
 }
 
-struct disk_sim *disk_sim_clone(const struct disk_sim *sim)
+static struct disk_sim *copy_of(const struct disk_sim *sim, bool same_files)
 {
     struct disk_sim *copy = disk_sim_new();
+    copy->last_id = same_files ? sim->last_id : sim->last_id + (1U << 20);
     for (size_t i = 0; i < sim->current.count; i++) {
         struct sim_inode *inode = inode_new(copy, sim->current.names[i].path);
         bytes_copy(&inode->current, &sim->current.names[i].inode->current);
         bytes_copy(&inode->durable, &inode->current);
+        inode->id = same_files ? sim->current.names[i].inode->id : inode->id;
         dir_set(&copy->current, sim->current.names[i].path, inode);
         dir_set(&copy->durable, sim->current.names[i].path, inode);
     }
     return copy;
+}
+
+struct disk_sim *disk_sim_clone(const struct disk_sim *sim)
+{
+    return copy_of(sim, false);
+}
+
+struct disk_sim *disk_sim_image(const struct disk_sim *sim)
+{
+    return copy_of(sim, true);
 }
 
 void disk_sim_free(struct disk_sim *sim)
@@ -593,6 +641,23 @@ void disk_sim_fail_fsync_after(struct disk_sim *sim, uint64_t fsyncs)
     sim->fail_fsync_at = sim->fsyncs + fsyncs + 1;
 }
 
+void disk_sim_fail_read_after(struct disk_sim *sim, uint64_t reads)
+{
+    sim->fail_read_at = sim->reads + reads + 1;
+}
+
+void disk_sim_fail_write_after(struct disk_sim *sim, uint64_t writes)
+{
+    sim->fail_write_at = sim->writes + writes + 1;
+}
+
+bool disk_sim_take_failure(struct disk_sim *sim)
+{
+    bool has_failed = sim->has_failed;
+    sim->has_failed = false;
+    return has_failed;
+}
+
 void disk_sim_set_capacity(struct disk_sim *sim, uint64_t bytes)
 {
     sim->capacity = bytes;
@@ -611,6 +676,32 @@ void disk_sim_watch(struct disk_sim *sim, struct bytes text)
 uint64_t disk_sim_watch_hits(const struct disk_sim *sim)
 {
     return sim->watch_hits;
+}
+
+static bool holds(const struct sim_bytes *b, struct bytes text)
+{
+    return b->len > 0 && memmem(b->ptr, b->len, text.ptr, text.len) != NULL;
+}
+
+bool disk_sim_contains(const struct disk_sim *sim, struct bytes text)
+{
+    for (const struct sim_inode *i = sim->inodes; i != NULL; i = i->next) {
+        if (holds(&i->current, text) || holds(&i->durable, text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool disk_sim_file_id(const struct disk_sim *sim, const char *path, uint64_t *out)
+{
+    for (size_t i = 0; i < sim->current.count; i++) {
+        if (strcmp(sim->current.names[i].path, path) == 0) {
+            *out = sim->current.names[i].inode->id;
+            return true;
+        }
+    }
+    return false;
 }
 
 uint64_t disk_sim_bytes_written(const struct disk_sim *sim, const char *path_part)

@@ -20,7 +20,10 @@ enum sim_damage {
 };
 
 struct disk_sim *disk_sim_new(void);
-struct disk_sim *disk_sim_clone(const struct disk_sim *sim); /* current state, all durable; no locks, no faults */
+/* Current state, all durable; no locks, no faults. Every file of a clone is another file (disk_sim_file_id); those of
+ * an image, as of a whole disk set back, are the same. */
+struct disk_sim *disk_sim_clone(const struct disk_sim *sim);
+struct disk_sim *disk_sim_image(const struct disk_sim *sim);
 void disk_sim_free(struct disk_sim *sim);
 struct disk disk_sim_disk(struct disk_sim *sim);
 
@@ -32,13 +35,27 @@ bool disk_sim_has_crashed(const struct disk_sim *sim);
 /* Power comes back: decides what survived. All handles must be closed. */
 void disk_sim_power_cycle(struct disk_sim *sim, enum sim_damage damage, uint64_t seed);
 
+/* The power, or the process, goes now: every later operation returns EIO. */
+void disk_sim_stop(struct disk_sim *sim);
+/* Only the process had died: what it wrote is there, durable or not. All handles must be closed. */
+void disk_sim_continue(struct disk_sim *sim);
+
 void disk_sim_fail_fsync_after(struct disk_sim *sim, uint64_t fsyncs); /* one failure; 0 = the next one */
+/* One read, or one write, answers EIO; 0 = the next one. */
+void disk_sim_fail_read_after(struct disk_sim *sim, uint64_t reads);
+void disk_sim_fail_write_after(struct disk_sim *sim, uint64_t writes);
+bool disk_sim_take_failure(struct disk_sim *sim); /* an armed failure has happened since the last question */
 void disk_sim_set_capacity(struct disk_sim *sim, uint64_t bytes); /* ENOSPC above; 0 = no limit */
 void disk_sim_set_read_only(struct disk_sim *sim, bool on); /* EROFS for everything that changes */
 
 /* Counts writes whose bytes contain text (borrowed). */
 void disk_sim_watch(struct disk_sim *sim, struct bytes text);
 uint64_t disk_sim_watch_hits(const struct disk_sim *sim);
+/* Whether the bytes stand anywhere on the disk, also in removed files. */
+bool disk_sim_contains(const struct disk_sim *sim, struct bytes text);
+uint64_t disk_sim_used(const struct disk_sim *sim); /* bytes of all files, removed ones included */
+/* What tells a file from its copy; false: no such file. */
+bool disk_sim_file_id(const struct disk_sim *sim, const char *path, uint64_t *out);
 uint64_t disk_sim_bytes_written(const struct disk_sim *sim, const char *path_part);
 
 /* The current bytes of a file for reading and spoiling; NULL when there is none. */

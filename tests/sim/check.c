@@ -1,0 +1,209 @@
+/*
+ * Owns: what must hold after every event, on every message, and at the end of a run. The names are those of the
+ * project's list of invariants (docs/TESTING.md). What needs a closer look at one node is in check_node.c.
+ */
+#include "tests/sim/check.h"
+
+#include "schema/base/check.h"
+#include "schema/wire.h"
+#include "sync/core_internal.h"
+
+#include <stdlib.h>
+
+/* --- messages ----------------------------------------------------------------------------------------------------- */
+
+static const struct sim_record *customer_of(const struct sim *s, struct dossier_id id)
+{
+    for (size_t i = 0; i < s->record_count; i++) {
+        const struct sim_record *r = &s->records[i];
+        if (r->entity == ENTITY_CUSTOMER && dossier_id_compare(record_dossier(r->id), id) == 0) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* Whether a laptop's owner ever had to do with the customer. */
+bool check_was_owner(const struct sim_record *r, uint32_t user)
+{
+    bool owned = r->creator == user;
+    for (size_t i = 0; i < ARRAY_LEN(r->held_by); i++) {
+        owned = owned || r->held_by[i] == user;
+    }
+    return owned;
+}
+
+static void check_group(
+    struct sim *s, const struct sim_node *to, const struct commit_view *v, const struct group_item *g)
+{
+    bool is_book = g->kind == DOSSIER_STATION_BOOK;
+    const struct sim_record *r = NULL;
+    if (g->is_withheld || g->kind == DOSSIER_GROUP_BOOK) {
+        return;
+    }
+    if (g->station != to->is.station) {
+        sim_fail(s, SIM_WRONG, "I16", "node %u was sent a part of station %u", to->number, g->station);
+    }
+    r = is_book || to->is.kind != NODE_LAPTOP ? NULL : customer_of(s, core_group_dossier(v, g));
+    if (r != NULL && !check_was_owner(r, to->owner)) {
+        sim_fail(s, SIM_WRONG, "I16", "laptop %u was sent a customer that was never its owner's", to->number);
+    }
+}
+
+static void check_items(struct sim *s, const struct sim_node *to, const struct wire_message *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        struct commit_view v;
+        struct group_item g;
+        if (m->items[i].commit.len == 0 || commit_parse(m->items[i].commit, &v) != ERR_OK ||
+            v.header.dot.node == to->number) {
+            continue;
+        }
+        struct body_cursor cursor = commit_groups(&v);
+        while (commit_next_group(&cursor, &g) == ERR_OK) {
+            check_group(s, to, &v, &g);
+        }
+    }
+}
+
+static bool carries_commits(const struct wire_message *m)
+{
+    bool any = false;
+    for (size_t i = 0; m->kind == WIRE_COMMITS && i < m->count; i++) {
+        any = any || m->items[i].commit.len > 0;
+    }
+    return any;
+}
+
+static void tell_message(struct sim *s, const struct sim_node *from, const struct sim_node *to,
+    const struct wire_message *m)
+{
+    sim_log(s, "  %u -> %u: kind %u, %zu", from->slot + 1, to->slot + 1, (unsigned)m->kind, m->count);
+    for (size_t i = 0; m->kind == WIRE_COMMITS && i < m->count; i++) {
+        struct commit_view v;
+        if (m->items[i].commit.len == 0) {
+            sim_log(s, "    withheld %u.%u up to %llu", m->items[i].node, m->items[i].epoch,
+                (unsigned long long)m->items[i].upto);
+        } else if (commit_parse(m->items[i].commit, &v) == ERR_OK) {
+            sim_log(s, "    commit %u.%u.%llu", v.header.dot.node, v.header.dot.epoch,
+                (unsigned long long)v.header.dot.seq);
+        }
+    }
+}
+
+void check_message(struct sim *s, const struct sim_node *from, const struct sim_node *to, struct bytes message)
+{
+    if (memmem(message.ptr, message.len, CANARY, sizeof(CANARY) - 1) != NULL) {
+        sim_fail(s, SIM_WRONG, "I16", "a readable value in a message of node %u to node %u", from->number, to->number);
+    }
+    s->shape = chance_mix(
+        s->shape ^ (s->now_ms << 20U) ^ ((uint64_t)from->slot << 36U) ^ ((uint64_t)to->slot << 32U) ^ message.len);
+    if (node_takes_all(to) && s->phase != PHASE_QUIET && !s->is_verbose) {
+        return;
+    }
+    struct wire_message m;
+    struct mem mem = app_mem(1 << 26);
+    struct arena a;
+    arena_init(&a, &mem, 1 << 25);
+    if (wire_take(message, &a, &m) == ERR_OK) {
+        tell_message(s, from, to, &m);
+        if (s->phase == PHASE_QUIET && carries_commits(&m)) {
+            sim_fail(s, SIM_LIVENESS, "I9", "node %u sends commits to node %u when all should be quiet", from->number,
+                to->number);
+        }
+        if (m.kind == WIRE_COMMITS && !node_takes_all(to)) {
+            check_items(s, to, &m);
+        }
+    }
+    arena_release(&a);
+}
+
+/* --- after a restart ---------------------------------------------------------------------------------------------- */
+
+void check_reopened(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    for (size_t i = 0; i < n->durable.count && !n->is_rolled_back; i++) {
+        const struct known_head *k = &n->durable.at[i];
+        const struct head *h = core_head(&n->app->core, k->node, k->epoch);
+        if (h == NULL || h->upto < k->upto) {
+            sim_fail(s, SIM_WRONG, "I1", "node %u had %u.%u up to %llu and has %llu after its restart", n->number,
+                k->node, k->epoch, (unsigned long long)k->upto, (unsigned long long)(h == NULL ? 0 : h->upto));
+        }
+    }
+    bool was_rolled_back = n->is_rolled_back;
+    n->is_rolled_back = false;
+    node_note_durable(n);
+    if (was_rolled_back) {
+        oracle_after_rollback(s);
+    }
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static bool is_correct(const struct sim_node *n)
+{
+    return n->exists && !n->is_retired;
+}
+
+static void check_sessions(struct sim *s, struct sim_node *n)
+{
+    for (size_t i = 0; i < sync_session_count(n->sync); i++) {
+        struct session_info info = sync_session_at(n->sync, i);
+        if (info.state == SESSION_LIVE && !info.is_caught_up) {
+            sim_fail(s, SIM_LIVENESS, "I29", "node %u has something left for node %u", n->number, info.node);
+        }
+    }
+    if (n->slot != 0 && !net_is_live(s, n->slot, 0)) {
+        sim_fail(s, SIM_LIVENESS, "I29", "node %u does not keep a line to the first node: %s", n->number,
+            err_name(n->refusal));
+    }
+}
+
+static void check_equal(struct sim *s, struct sim_node *a, struct sim_node *b)
+{
+    struct node_digest x;
+    struct node_digest y;
+    check_digest(a, &x);
+    check_digest(b, &y);
+    static const char *const names[DIGESTS] = { "state hashes", "conflict logs", "change logs", "contested fields" };
+    for (size_t i = 0; i < DIGESTS; i++) {
+        if (memcmp(x.of[i], y.of[i], sizeof(x.of[i])) != 0) {
+            sim_fail(s, SIM_WRONG, "I6", "%s of nodes %u and %u differ", names[i], a->number, b->number);
+        }
+    }
+    s->totals->checked_pairs++;
+}
+
+void check_end(struct sim *s)
+{
+    struct sim_node *first = &s->nodes[0];
+    for (size_t i = 0; i < s->node_count; i++) {
+        if (is_correct(&s->nodes[i])) {
+            check_sessions(s, &s->nodes[i]);
+        }
+    }
+    for (size_t i = 1; i < s->node_count; i++) {
+        struct sim_node *n = &s->nodes[i];
+        if (is_correct(n) && node_takes_all(n)) {
+            check_equal(s, first, n);
+        } else if (is_correct(n)) {
+            check_partial(n, first);
+        }
+    }
+    for (size_t i = 0; i < s->node_count; i++) {
+        struct sim_node *n = &s->nodes[i];
+        if (n->place.disk != NULL && disk_sim_contains(n->place.disk, BYTES_LIT(CANARY))) {
+            sim_fail(s, SIM_WRONG, "I16", "a readable value on the disk of node %u", n->number);
+        }
+        if (is_correct(n) && (node_takes_all(n) || s->plan->deep != 0)) {
+            check_log(n, first);
+        }
+    }
+    check_promises(first);
+    for (size_t i = 0; i < s->node_count && s->plan->deep != 0; i++) {
+        if (is_correct(&s->nodes[i])) {
+            check_deep(&s->nodes[i]);
+        }
+    }
+}

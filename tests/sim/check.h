@@ -1,0 +1,24 @@
+#ifndef JIPAN_TESTS_SIM_CHECK_H
+#define JIPAN_TESTS_SIM_CHECK_H
+
+#include "tests/sim/sim.h"
+
+enum { DIGESTS = 4 };
+
+/* State, conflict log, change log, contested fields. */
+struct node_digest {
+    uint8_t of[DIGESTS][32];
+};
+
+void check_digest(struct sim_node *n, struct node_digest *out);
+bool check_was_owner(const struct sim_record *r, uint32_t user);
+/* What a node holds of part of the group is what the first node holds of it, no less and no more. */
+void check_partial(struct sim_node *n, struct sim_node *first);
+/* Clocks, one commit per name, in the log of this node. */
+void check_log(struct sim_node *n, struct sim_node *first);
+/* Every acknowledged commit, every value of it. */
+void check_promises(struct sim_node *n);
+/* Every page, signature and audit entry; rebuilding changes nothing; the second opinion on every field. */
+void check_deep(struct sim_node *n);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * Owns: what a seed stands for. Swarm: every seed draws its own subset of operations and faults with its own weights,
+ * its own size, shape and pace, so that rare mixes come up that one tuned setting would never make.
+ */
+#include "schema/base/check.h"
+#include "tests/sim/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* How often an action comes up where it is drawn at all. */
+static const uint8_t weights[DO_COUNT] = {
+    [DO_CREATE] = 8,
+    [DO_CHILD] = 10,
+    [DO_EDIT] = 60,
+    [DO_EDIT_MANY] = 15,
+    [DO_SAME] = 4,
+    [DO_DELETE] = 3,
+    [DO_UNDELETE] = 3,
+    [DO_DECIDE] = 8,
+    [DO_ASSIGN] = 3,
+    [DO_BULK] = 2,
+    [DO_BOOK] = 2,
+    [DO_VERIFY] = 1,
+    [DO_REBUILD] = 1,
+    [DO_PASSPHRASE] = 1,
+    [DO_PROBE] = 2,
+};
+
+static void add(struct plan *p, struct chance *c, uint64_t at, enum action_id id)
+{
+    if (p->action_count < PLAN_ACTIONS_MAX) {
+        p->actions[p->action_count++] = (struct plan_action){ .at_ms = at,
+            .id = id,
+            .a = (uint32_t)chance_below(c, 1000),
+            .b = (uint32_t)chance_below(c, 1000),
+            .c = (uint32_t)chance_below(c, 1000),
+            .d = (uint32_t)chance_below(c, 100000) };
+    }
+}
+
+static int by_time(const void *x, const void *y)
+{
+    const struct plan_action *a = x;
+    const struct plan_action *b = y;
+    if (a->at_ms != b->at_ms) {
+        return a->at_ms < b->at_ms ? -1 : 1;
+    }
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+static void draw_nodes(struct plan *p, struct chance *c, uint32_t count)
+{
+    p->node_count = count;
+    p->nodes[0] = (struct plan_node){ .kind = NODE_STATION, .station = 1, .holds_group = true };
+    for (uint32_t i = 1; i < count; i++) {
+        struct plan_node *n = &p->nodes[i];
+        uint64_t dice = chance_below(c, 20);
+        *n = (struct plan_node){ .kind = NODE_STATION, .station = (uint32_t)chance_below(c, p->stations) + 1 };
+        if (dice < 11) {
+            n->holds_group = true;
+            n->kind = dice == 0 ? NODE_HUB : NODE_STATION;
+        } else if (dice >= 16) {
+            n->kind = NODE_LAPTOP;
+            n->owner = (uint32_t)chance_below(c, p->users) + 1;
+        }
+        n->joins_late = chance_below(c, 8) == 0;
+    }
+}
+
+/* Each kind of this seed's choice, count times on average. */
+static void draw_faults(struct plan *p, struct chance *c, uint64_t length, unsigned share, unsigned count)
+{
+    for (unsigned id = 0; id < DO_COUNT; id++) {
+        enum action_kind kind = action_kind_of((enum action_id)id);
+        if (kind == KIND_OP || chance_below(c, 100) >= share) {
+            continue;
+        }
+        uint64_t times = 1 + chance_below(c, count);
+        for (uint64_t i = 0; i < (kind == KIND_MEMBER ? (times + 1) / 2 : times); i++) {
+            add(p, c, chance_below(c, length), (enum action_id)id);
+        }
+    }
+}
+
+static void draw_ops(struct plan *p, struct chance *c, uint64_t length, uint32_t count)
+{
+    uint32_t sum = 0;
+    uint32_t mine[DO_COUNT] = { 0 };
+    for (unsigned id = 0; id < DO_COUNT; id++) {
+        bool is_in = id == DO_CREATE || id == DO_EDIT || chance_below(c, 4) != 0;
+        mine[id] = is_in ? weights[id] : 0;
+        sum += mine[id];
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        add(p, c, i, DO_CREATE);
+        add(p, c, i, DO_CHILD);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t pick = chance_below(c, sum);
+        unsigned id = 0;
+        while (pick >= mine[id]) {
+            pick -= mine[id++];
+        }
+        add(p, c, 10 + chance_below(c, length), (enum action_id)id);
+    }
+}
+
+void plan_draw(uint64_t seed, struct plan *out)
+{
+    struct chance c = chance_of(seed, CHANCE_PLAN, 0);
+    memset(out, 0, sizeof(*out));
+    out->seed = seed;
+    out->stations = 1 + (uint32_t)chance_below(&c, 3);
+    out->users = 2 + (uint32_t)chance_below(&c, PLAN_USERS_MAX - 1);
+    uint64_t dice = chance_below(&c, 20);
+    uint32_t nodes = dice == 0   ? 1
+                     : dice < 14 ? 2 + (uint32_t)chance_below(&c, 3)
+                     : dice < 19 ? 5 + (uint32_t)chance_below(&c, 3)
+                                 : 8 + (uint32_t)chance_below(&c, 5);
+    draw_nodes(out, &c, nodes);
+    out->shape = (enum plan_shape)chance_below(&c, SHAPE_COUNT);
+    out->latency_ms = (uint32_t)1 << chance_below(&c, 10);
+    out->deep = chance_below(&c, 8) == 0 ? 1 : 0;
+    /* From an hour to three months. */
+    uint64_t length = (uint64_t)3600000 << chance_below(&c, 12);
+    draw_ops(out, &c, length, 10 + (uint32_t)chance_below(&c, 90));
+    draw_faults(out, &c, length, 5 + (unsigned)chance_below(&c, 25), 1 + (unsigned)chance_below(&c, 4));
+    qsort(out->actions, out->action_count, sizeof(out->actions[0]), by_time);
+}
+
+void plan_draw_standard(uint64_t seed, struct plan *out)
+{
+    struct chance c = chance_of(seed, CHANCE_PLAN, 1);
+    memset(out, 0, sizeof(*out));
+    out->seed = seed;
+    out->stations = 2;
+    out->users = 4;
+    out->node_count = 5;
+    for (uint32_t i = 0; i < 5; i++) {
+        out->nodes[i] = (struct plan_node){ .kind = NODE_STATION, .station = 1 + i % 2, .holds_group = true };
+    }
+    out->shape = SHAPE_STAR;
+    out->latency_ms = 20;
+    uint64_t length = (uint64_t)30 * 86400000;
+    draw_ops(out, &c, length, 300);
+    static const enum action_id faults[] = { DO_KILL, DO_POWER_TEAR, DO_CUT, DO_RESTART, DO_LINK_DOWN, DO_CLOCK_BACK,
+        DO_CLOG, DO_POWER_IN_STEP };
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        for (unsigned k = 0; k < 3; k++) {
+            add(out, &c, chance_below(&c, length), faults[i]);
+        }
+    }
+    qsort(out->actions, out->action_count, sizeof(out->actions[0]), by_time);
+}

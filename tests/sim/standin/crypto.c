@@ -1,0 +1,328 @@
+/*
+ * Stand-in cryptography of the fast simulator, put in place of libsodium's and the page cipher's by the linker. It
+ * keeps what tests can notice: a signature, box or sealed piece fails with any flipped byte, another key, nonce or
+ * context, and a sealed piece shows nothing of its plaintext. It keeps no secret from anybody who tries: a public key
+ * signs. Never linked into anything but the simulator.
+ */
+#include "node/vault/layout.h"
+#include "node/vault/page_cipher.h"
+#include "schema/base/check.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- a keyed stream and a keyed tag, both fast -------------------------------------------------------------------- */
+
+static uint64_t word_at(const uint8_t *p)
+{
+    uint64_t w = 0;
+    memcpy(&w, p, sizeof(w));
+    return w;
+}
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 wide = (unsigned __int128)(a ^ 0x9E3779B97F4A7C15U) * (b ^ 0xD6E8FEB86659FD93U);
+    return (uint64_t)wide ^ (uint64_t)(wide >> 64U);
+}
+
+struct lanes {
+    uint64_t a, b;
+};
+
+static void absorb(struct lanes *l, const uint8_t *p, size_t len)
+{
+    uint64_t a = l->a;
+    uint64_t b = l->b;
+    uint64_t tail[2] = { 0, len };
+    while (len >= 16) {
+        uint64_t x = word_at(p);
+        uint64_t y = word_at(p + 8);
+        a = mix(a ^ x, y ^ 0xA24BAED4963EE407U);
+        b = mix(b ^ y, x + 0x9FB21C651E98DF25U) + a;
+        p += 16;
+        len -= 16;
+    }
+    if (len >= 8) {
+        a = mix(a ^ word_at(p), 0xC2B2AE3D27D4EB4FU);
+        p += 8;
+        len -= 8;
+    }
+    if (len > 0) {
+        memcpy(tail, p, len);
+    }
+    l->a = mix(a ^ tail[0], tail[1] ^ b);
+    l->b = mix(b ^ tail[1], l->a ^ tail[0]);
+}
+
+static struct lanes keyed(const uint8_t key[32], const uint8_t *nonce, size_t nonce_len)
+{
+    struct lanes l = { .a = 0x2545F4914F6CDD1DU, .b = 0x8CB92BA72F3D8DD7U };
+    absorb(&l, key, 32);
+    absorb(&l, nonce, nonce_len);
+    return l;
+}
+
+static void flow(struct lanes l, const uint8_t *from, uint8_t *to, size_t len)
+{
+    uint64_t n = 0;
+    while (len >= 8) {
+        uint64_t w = word_at(from) ^ mix(l.a + n, l.b ^ n * 0x9E3779B97F4A7C15U);
+        memcpy(to, &w, 8);
+        from += 8;
+        to += 8;
+        len -= 8;
+        n++;
+    }
+    uint64_t last = mix(l.a + n, l.b ^ n * 0x9E3779B97F4A7C15U);
+    for (size_t i = 0; i < len; i++) {
+        to[i] = (uint8_t)(from[i] ^ (uint8_t)(last >> (8U * i)));
+    }
+}
+
+/* Over what is sealed, so that the cipher text is what cannot be changed. */
+static void tag_of(struct lanes l, const uint8_t *ad, size_t ad_len, const uint8_t *cipher, size_t len, uint8_t out[16])
+{
+    l.a ^= 0x5851F42D4C957F2DU;
+    absorb(&l, ad, ad_len);
+    absorb(&l, cipher, len);
+    memcpy(out, &l.a, 8);
+    memcpy(out + 8, &l.b, 8);
+}
+
+/* --- pages -------------------------------------------------------------------------------------------------------- */
+
+enum err page_cipher_init(struct page_cipher *c)
+{
+    c->ctx = NULL;
+    return ERR_OK;
+}
+
+void page_cipher_release(struct page_cipher *c)
+{
+    (void)c;
+}
+
+void page_aad(uint8_t out[PAGE_AAD_BYTES], const uint8_t db_id[16], enum page_kind kind, uint64_t index)
+{
+    memset(out, 0, PAGE_AAD_BYTES);
+    memcpy(out, db_id, 16);
+    out[16] = (uint8_t)kind;
+    put_u32be(out + 20, VAULT_PAGE_BYTES);
+    put_u64be(out + 24, index);
+}
+
+enum err page_cipher_seal(struct page_cipher *c, const uint8_t key[PAGE_KEY_BYTES], const uint8_t aad[PAGE_AAD_BYTES],
+    struct bytes plain, uint8_t *cipher, uint8_t nonce[PAGE_NONCE_BYTES], uint8_t tag[PAGE_TAG_BYTES])
+{
+    (void)c;
+    randombytes_buf(nonce, PAGE_NONCE_BYTES);
+    struct lanes l = keyed(key, nonce, PAGE_NONCE_BYTES);
+    flow(l, plain.ptr, cipher, plain.len);
+    tag_of(l, aad, PAGE_AAD_BYTES, cipher, plain.len, tag);
+    return ERR_OK;
+}
+
+enum err page_cipher_open(struct page_cipher *c, const uint8_t key[PAGE_KEY_BYTES], const uint8_t aad[PAGE_AAD_BYTES],
+    struct bytes cipher, uint8_t *plain, const uint8_t nonce[PAGE_NONCE_BYTES], const uint8_t tag[PAGE_TAG_BYTES])
+{
+    uint8_t want[PAGE_TAG_BYTES];
+    (void)c;
+    struct lanes l = keyed(key, nonce, PAGE_NONCE_BYTES);
+    tag_of(l, aad, PAGE_AAD_BYTES, cipher.ptr, cipher.len, want);
+    if (memcmp(want, tag, sizeof(want)) != 0) {
+        memset(plain, 0, cipher.len);
+        return ERR_SEAL;
+    }
+    flow(l, cipher.ptr, plain, cipher.len);
+    return ERR_OK;
+}
+
+/* --- sealed parts ------------------------------------------------------------------------------------------------- */
+
+int crypto_aead_xchacha20poly1305_ietf_encrypt(unsigned char *c, unsigned long long *clen_p, const unsigned char *m,
+    unsigned long long mlen, const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,
+    const unsigned char *npub, const unsigned char *k)
+{
+    struct lanes l = keyed(k, npub, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
+    (void)nsec;
+    flow(l, m, c, (size_t)mlen);
+    tag_of(l, ad, (size_t)adlen, c, (size_t)mlen, c + mlen);
+    if (clen_p != NULL) {
+        *clen_p = mlen + 16;
+    }
+    return 0;
+}
+
+int crypto_aead_xchacha20poly1305_ietf_decrypt(unsigned char *m, unsigned long long *mlen_p, unsigned char *nsec,
+    const unsigned char *c, unsigned long long clen, const unsigned char *ad, unsigned long long adlen,
+    const unsigned char *npub, const unsigned char *k)
+{
+    uint8_t want[16];
+    (void)nsec;
+    if (clen < 16) {
+        return -1;
+    }
+    struct lanes l = keyed(k, npub, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
+    tag_of(l, ad, (size_t)adlen, c, (size_t)clen - 16, want);
+    if (memcmp(want, c + clen - 16, 16) != 0) {
+        return -1;
+    }
+    flow(l, c, m, (size_t)clen - 16);
+    if (mlen_p != NULL) {
+        *mlen_p = clen - 16;
+    }
+    return 0;
+}
+
+/* --- signatures: the tag is keyed by the public key --------------------------------------------------------------- */
+
+static void derive(const char *what, const uint8_t *from, size_t len, uint8_t out[32])
+{
+    crypto_generichash_state s;
+    (void)crypto_generichash_init(&s, NULL, 0, 32);
+    (void)crypto_generichash_update(&s, (const uint8_t *)what, strlen(what) + 1);
+    (void)crypto_generichash_update(&s, from, len);
+    (void)crypto_generichash_final(&s, out, 32);
+}
+
+static void sign_with(const uint8_t public_key[32], const uint8_t *m, size_t len, uint8_t out[64])
+{
+    for (uint8_t i = 0; i < 4; i++) {
+        struct lanes l = keyed(public_key, &i, 1);
+        absorb(&l, m, len);
+        memcpy(out + 16 * (size_t)i, &l.a, 8);
+        memcpy(out + 16 * (size_t)i + 8, &l.b, 8);
+    }
+}
+
+int crypto_sign_seed_keypair(unsigned char *pk, unsigned char *sk, const unsigned char *seed)
+{
+    derive("sign", seed, 32, pk);
+    memcpy(sk, seed, 32);
+    memcpy(sk + 32, pk, 32);
+    return 0;
+}
+
+int crypto_sign_detached(unsigned char *sig, unsigned long long *siglen_p, const unsigned char *m,
+    unsigned long long mlen, const unsigned char *sk)
+{
+    sign_with(sk + 32, m, (size_t)mlen, sig);
+    if (siglen_p != NULL) {
+        *siglen_p = 64;
+    }
+    return 0;
+}
+
+int crypto_sign_verify_detached(
+    const unsigned char *sig, const unsigned char *m, unsigned long long mlen, const unsigned char *pk)
+{
+    uint8_t want[64];
+    sign_with(pk, m, (size_t)mlen, want);
+    return memcmp(want, sig, sizeof(want)) == 0 ? 0 : -1;
+}
+
+/* --- boxes: the key is made of both public keys ------------------------------------------------------------------- */
+
+int crypto_box_seed_keypair(unsigned char *pk, unsigned char *sk, const unsigned char *seed)
+{
+    derive("box-secret", seed, 32, sk);
+    derive("box-public", sk, 32, pk);
+    return 0;
+}
+
+static struct lanes box_lanes(const uint8_t *nonce, const uint8_t *theirs, const uint8_t *secret)
+{
+    uint8_t both[64];
+    uint8_t key[32];
+    uint8_t mine[32];
+    derive("box-public", secret, 32, mine);
+    bool first = memcmp(mine, theirs, 32) < 0;
+    memcpy(both, first ? mine : theirs, 32);
+    memcpy(both + 32, first ? theirs : mine, 32);
+    derive("box-shared", both, sizeof(both), key);
+    return keyed(key, nonce, crypto_box_NONCEBYTES);
+}
+
+int crypto_box_easy(unsigned char *c, const unsigned char *m, unsigned long long mlen, const unsigned char *n,
+    const unsigned char *pk, const unsigned char *sk)
+{
+    struct lanes l = box_lanes(n, pk, sk);
+    flow(l, m, c + 16, (size_t)mlen);
+    tag_of(l, NULL, 0, c + 16, (size_t)mlen, c);
+    return 0;
+}
+
+int crypto_box_open_easy(unsigned char *m, const unsigned char *c, unsigned long long clen, const unsigned char *n,
+    const unsigned char *pk, const unsigned char *sk)
+{
+    uint8_t want[16];
+    if (clen < 16) {
+        return -1;
+    }
+    struct lanes l = box_lanes(n, pk, sk);
+    tag_of(l, NULL, 0, c + 16, (size_t)clen - 16, want);
+    if (memcmp(want, c, 16) != 0) {
+        return -1;
+    }
+    flow(l, c + 16, m, (size_t)clen - 16);
+    return 0;
+}
+
+/* Any key but zero is a point. */
+int crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned char *p)
+{
+    (void)n;
+    memcpy(q, p, 32);
+    return sodium_is_zero(p, 32) != 0 ? -1 : 0;
+}
+
+/* --- passphrases -------------------------------------------------------------------------------------------------- */
+
+int crypto_pwhash(unsigned char *const out, unsigned long long outlen, const char *const passwd,
+    unsigned long long passwdlen, const unsigned char *const salt, unsigned long long opslimit, size_t memlimit,
+    int alg)
+{
+    crypto_generichash_state s;
+    (void)crypto_generichash_init(&s, salt, crypto_pwhash_SALTBYTES, (size_t)outlen);
+    (void)crypto_generichash_update(&s, (const uint8_t *)passwd, passwdlen);
+    (void)crypto_generichash_update(&s, (const uint8_t *)&opslimit, sizeof(opslimit));
+    (void)crypto_generichash_update(&s, (const uint8_t *)&memlimit, sizeof(memlimit));
+    (void)crypto_generichash_update(&s, (const uint8_t *)&alg, sizeof(alg));
+    (void)crypto_generichash_final(&s, out, (size_t)outlen);
+    return 0;
+}
+
+int crypto_pwhash_str(char out[crypto_pwhash_STRBYTES], const char *const passwd, unsigned long long passwdlen,
+    unsigned long long opslimit, size_t memlimit)
+{
+    uint8_t hash[32];
+    char hex[65];
+    (void)opslimit;
+    (void)memlimit;
+    derive("password", (const uint8_t *)passwd, (size_t)passwdlen, hash);
+    (void)sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
+    memset(out, 0, crypto_pwhash_STRBYTES);
+    (void)snprintf(out, crypto_pwhash_STRBYTES, "$argon2id$stand-in$%s", hex);
+    return 0;
+}
+
+int crypto_pwhash_str_verify(const char str[crypto_pwhash_STRBYTES], const char *const passwd, unsigned long long passwdlen)
+{
+    char want[crypto_pwhash_STRBYTES];
+    int rc = crypto_pwhash_str(want, passwd, passwdlen, 0, 0);
+    return rc == 0 && strcmp(want, str) == 0 ? 0 : -1;
+}
+
+/* --- memory: guard pages cost system calls ------------------------------------------------------------------------ */
+
+void *sodium_malloc(const size_t size)
+{
+    return calloc(1, size);
+}
+
+void sodium_free(void *ptr)
+{
+    free(ptr);
+}
