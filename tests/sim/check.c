@@ -75,8 +75,8 @@ static bool carries_commits(const struct wire_message *m)
     return any;
 }
 
-static void tell_message(struct sim *s, const struct sim_node *from, const struct sim_node *to,
-    const struct wire_message *m)
+static void tell_message(
+    struct sim *s, const struct sim_node *from, const struct sim_node *to, const struct wire_message *m)
 {
     sim_log(s, "  %u -> %u: kind %u, %zu", from->slot + 1, to->slot + 1, (unsigned)m->kind, m->count);
     for (size_t i = 0; m->kind == WIRE_COMMITS && i < m->count; i++) {

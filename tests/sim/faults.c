@@ -2,6 +2,7 @@
  * Owns: what goes wrong with one node: its process, its disk, its clock; and how it is made good again. Invariant:
  * nothing here destroys the last copy of an acknowledged write without the oracle hearing of it.
  */
+#include "node/vault/layout.h"
 #include "schema/base/check.h"
 #include "tests/sim/sim.h"
 
@@ -99,6 +100,15 @@ static void lift_later(struct sim *s, struct sim_node *n, const struct plan_acti
     sim_push(s, s->now_ms + (uint64_t)MINUTE_MS * (1 + a->d % 15), EV_LIFT, n->slot, 0, 0);
 }
 
+/* What is written as one. */
+static void piece_around(const char *path, size_t at, size_t *from, size_t *len)
+{
+    bool is_log = path == wal_path && at >= WAL_DISK_HEADER_BYTES;
+    size_t first = is_log ? (size_t)WAL_DISK_HEADER_BYTES : 0U;
+    *len = is_log ? (size_t)WAL_DISK_FRAME_BYTES : path == wal_path ? (size_t)WAL_DISK_HEADER_BYTES : 4096U;
+    *from = first + (at - first) / *len * *len;
+}
+
 static void flip(struct sim *s, struct sim_node *n, const struct plan_action *a, const char *path)
 {
     size_t len = 0;
@@ -117,8 +127,9 @@ static void flip(struct sim *s, struct sim_node *n, const struct plan_action *a,
         n->flipped_mask = (uint8_t)(1U << (a->c % 8));
         p[at] ^= n->flipped_mask;
         n->flipped_at = at;
-        n->flipped_len = len - at < sizeof(n->flipped) ? len - at : sizeof(n->flipped);
-        memcpy(n->flipped, p + at, n->flipped_len);
+        piece_around(path, at, &n->flipped_from, &n->flipped_len);
+        n->flipped_len = len - n->flipped_from < n->flipped_len ? len - n->flipped_from : n->flipped_len;
+        memcpy(n->flipped, p + n->flipped_from, n->flipped_len);
         sim_fired(s, a->id);
         if (path == wal_path) {
             /* At the end of the log it looks like a write that never finished. */
@@ -140,8 +151,8 @@ static void unflip(struct sim_node *n)
     }
     node_close(n);
     uint8_t *p = disk_sim_content(n->place.disk, n->flipped_path, &len);
-    if (p != NULL && len >= n->flipped_at + n->flipped_len &&
-        memcmp(p + n->flipped_at, n->flipped, n->flipped_len) == 0) {
+    if (p != NULL && len >= n->flipped_from + n->flipped_len &&
+        memcmp(p + n->flipped_from, n->flipped, n->flipped_len) == 0) {
         p[n->flipped_at] ^= n->flipped_mask;
     }
     n->flipped_path = NULL;

@@ -255,30 +255,42 @@ static void on_closed(struct sim *s, uint64_t serial, unsigned side)
     }
 }
 
-static void on_deliver(struct sim *s, uint64_t serial, unsigned side)
+static struct parcel *take_parcel(struct conn_end *e)
 {
-    struct conn *c = net_conn(s, serial);
-    if (c == NULL || c->end[side].first == NULL) {
-        return;
-    }
-    struct conn_end *e = &c->end[side];
-    if (e->stalled_until > s->now_ms) {
-        sim_push(s, e->stalled_until, EV_DELIVER, serial, side, 0);
-        return;
-    }
     struct parcel *p = e->first;
     e->first = p->next;
     e->last = e->first == NULL ? NULL : e->last;
     e->queued -= p->len;
-    if (e->is_open) {
-        struct sim_node *n = &s->nodes[e->slot];
-        struct bytes message = bytes_of(p->bytes, p->len);
-        sim_trace_bytes(s, message);
-        s->totals->messages++;
-        s->totals->bytes += p->len;
-        node_step(n, (struct sync_event){ .kind = SYNC_EV_MESSAGE, .conn = e->id, .message = message });
+    return p;
+}
+
+/* Now and then messages that arrived together are handled together, as the daemon does. */
+static void on_deliver(struct sim *s, uint64_t serial, unsigned side)
+{
+    struct conn *c = net_conn(s, serial);
+    bool more = true;
+    size_t taken = 0;
+    if (c != NULL && c->end[side].stalled_until > s->now_ms) {
+        sim_push(s, c->end[side].stalled_until, EV_DELIVER, serial, side, 0);
+        return;
     }
-    free(p);
+    while (more && c != NULL && c->end[side].first != NULL) {
+        struct conn_end *e = &c->end[side];
+        struct parcel *p = take_parcel(e);
+        struct bytes message = bytes_of(p->bytes, p->len);
+        taken += p->len;
+        more = e->is_open && e->first != NULL && taken + e->first->len <= SYNC_GROUP_BYTES &&
+               chance_below(&s->net, 3) == 0;
+        if (e->is_open) {
+            sim_trace_bytes(s, message);
+            s->totals->messages++;
+            s->totals->bytes += p->len;
+            node_step(&s->nodes[e->slot],
+                (struct sync_event){ .kind = SYNC_EV_MESSAGE, .conn = e->id, .message = message, .more = more });
+        }
+        free(p);
+        c = net_conn(s, serial);
+    }
 }
 
 /* A node that stands still takes nothing until it goes on. */

@@ -320,8 +320,10 @@ void node_step(struct sim_node *n, struct sync_event ev)
         (void)node_survived(n, e);
         return;
     }
-    node_note_durable(n);
-    net_perform(n, &actions);
+    if (!ev.more) {
+        node_note_durable(n);
+        net_perform(n, &actions);
+    }
 }
 
 /* --- old states of the disk --------------------------------------------------------------------------------------- */

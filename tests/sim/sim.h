@@ -73,9 +73,10 @@ struct sim_node {
     size_t image_members[SIM_IMAGES_MAX]; /* membership changes there had been */
     const char *flipped_path; /* flip faults: which bytes, to undo it; NULL: none */
     size_t flipped_at;
-    size_t flipped_len;
     uint8_t flipped_mask;
-    uint8_t flipped[4096]; /* what stands there since */
+    size_t flipped_from; /* the page or frame around it, and what stands there since */
+    size_t flipped_len;
+    uint8_t flipped[4224];
     enum action_id io_by; /* the fault that armed a failing read, write or fsync */
     size_t refusals; /* sessions refused since the last quiet moment */
     enum err refusal;

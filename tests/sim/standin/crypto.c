@@ -9,7 +9,6 @@
 #include "schema/base/check.h"
 
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* --- a keyed stream and a keyed tag, both fast -------------------------------------------------------------------- */
@@ -276,43 +275,6 @@ int crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned c
     (void)n;
     memcpy(q, p, 32);
     return sodium_is_zero(p, 32) != 0 ? -1 : 0;
-}
-
-/* --- passphrases -------------------------------------------------------------------------------------------------- */
-
-int crypto_pwhash(unsigned char *const out, unsigned long long outlen, const char *const passwd,
-    unsigned long long passwdlen, const unsigned char *const salt, unsigned long long opslimit, size_t memlimit,
-    int alg)
-{
-    crypto_generichash_state s;
-    (void)crypto_generichash_init(&s, salt, crypto_pwhash_SALTBYTES, (size_t)outlen);
-    (void)crypto_generichash_update(&s, (const uint8_t *)passwd, passwdlen);
-    (void)crypto_generichash_update(&s, (const uint8_t *)&opslimit, sizeof(opslimit));
-    (void)crypto_generichash_update(&s, (const uint8_t *)&memlimit, sizeof(memlimit));
-    (void)crypto_generichash_update(&s, (const uint8_t *)&alg, sizeof(alg));
-    (void)crypto_generichash_final(&s, out, (size_t)outlen);
-    return 0;
-}
-
-int crypto_pwhash_str(char out[crypto_pwhash_STRBYTES], const char *const passwd, unsigned long long passwdlen,
-    unsigned long long opslimit, size_t memlimit)
-{
-    uint8_t hash[32];
-    char hex[65];
-    (void)opslimit;
-    (void)memlimit;
-    derive("password", (const uint8_t *)passwd, (size_t)passwdlen, hash);
-    (void)sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
-    memset(out, 0, crypto_pwhash_STRBYTES);
-    (void)snprintf(out, crypto_pwhash_STRBYTES, "$argon2id$stand-in$%s", hex);
-    return 0;
-}
-
-int crypto_pwhash_str_verify(const char str[crypto_pwhash_STRBYTES], const char *const passwd, unsigned long long passwdlen)
-{
-    char want[crypto_pwhash_STRBYTES];
-    int rc = crypto_pwhash_str(want, passwd, passwdlen, 0, 0);
-    return rc == 0 && strcmp(want, str) == 0 ? 0 : -1;
 }
 
 /* --- memory: guard pages cost system calls ------------------------------------------------------------------------ */
