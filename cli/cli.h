@@ -104,6 +104,8 @@ enum err cmd_import(struct cli *c);
 enum err cmd_export(struct cli *c);
 enum err cmd_dump(struct cli *c);
 enum err cmd_audit_export(struct cli *c);
+enum err cmd_bundle_export(struct cli *c);
+enum err cmd_bundle_import(struct cli *c);
 enum err cmd_backup(struct cli *c);
 enum err cmd_restore(struct cli *c);
 enum err cmd_help(struct cli *c);

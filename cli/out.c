@@ -17,6 +17,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
 
 /* Keys of replies as a person reads them. X(key, zh, en) */
 #define HEAD_TABLE(X)                                     \
+    X("ack", "回执", "answer")                            \
     X("active", "在岗", "active")                         \
     X("address", "地址", "address")                       \
     X("at", "时间", "time")                               \
@@ -37,6 +38,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("decision", "是裁定", "decision")                   \
     X("deep", "深查", "deep")                             \
     X("disk", "磁盘", "disk")                             \
+    X("dossiers", "档案数", "dossiers")                   \
     X("entity", "资料", "entity")                         \
     X("entries", "条数", "entries")                       \
     X("epoch", "代次", "epoch")                           \
@@ -48,6 +50,8 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("field", "字段", "field")                           \
     X("fields", "字段", "fields")                         \
     X("file", "文件", "file")                             \
+    X("for", "给节点", "for node")                        \
+    X("from", "来自节点", "from node")                    \
     X("grade", "程度", "grade")                           \
     X("group", "集团", "group")                           \
     X("free_bytes", "剩余字节", "bytes free")             \
@@ -67,6 +71,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("members", "成员名册", "membership entries")        \
     X("name", "姓名", "name")                             \
     X("newer", "待升级后显示", "kept for an upgrade")     \
+    X("news", "新收", "new here")                         \
     X("node", "节点", "node")                             \
     X("nodes", "节点", "nodes")                           \
     X("number", "序号", "number")                         \

@@ -341,6 +341,18 @@ static const struct cli_option verify_options[] = {
     { "rebuild", false, "rebuild", "从变更日志重建各表", "rebuild the tables from the change log" },
     OPTIONS_END,
 };
+static const struct cli_option bundle_export_options[] = {
+    { "for", true, NULL, "给哪个节点：编号，或网点代码、笔记本机主",
+        "for which node: number, station code or owner of a laptop" },
+    { "all", false, NULL, "对方说已有的也放进去", "also what that node said it has" },
+    { "force", false, NULL, "覆盖已有的文件", "overwrite a file that exists" },
+    OPTIONS_END,
+};
+static const struct cli_option bundle_import_options[] = {
+    { "ack", true, NULL, "导入后给对方的回执写到哪个文件", "file for the answer to carry back" },
+    { "force", false, NULL, "覆盖已有的回执文件", "overwrite an answer that exists" },
+    OPTIONS_END,
+};
 static const struct cli_option backup_options[] = {
     { "force", false, "force", "覆盖已有的备份文件", "overwrite a backup file that exists" }, OPTIONS_END
 };
@@ -429,6 +441,10 @@ const struct cli_verb cli_verbs[] = {
     { "passphrase", NULL, "passphrase [--recovery-file 文件] [--new-passphrase-file 文件]",
         "更换磁盘口令，或用恢复密钥重设", "change the disk passphrase, or set it anew with the recovery key",
         cmd_passphrase, passphrase_options },
+    { "bundle export", NULL, "bundle export 文件 --for 节点", "用 U 盘带给另一个节点的数据包（加密）",
+        "what another node lacks, in a sealed file for a stick", cmd_bundle_export, bundle_export_options },
+    { "bundle import", NULL, "bundle import 文件 [--ack 回执文件]", "导入别的节点带来的数据包",
+        "take in a bundle from another node", cmd_bundle_import, bundle_import_options },
     { "backup", NULL, "backup 文件", "备份本节点（节点可以在运行）", "back this node up (it may be running)",
         cmd_backup, backup_options },
     { "restore", NULL, "restore 文件", "用备份恢复节点", "make the node anew from a backup", cmd_restore,

@@ -7,6 +7,7 @@
 
 #include "node/app_internal.h"
 #include "node/backup.h"
+#include "node/bundle_desk.h"
 #include "node/mark.h"
 #include "node/store_sqlite.h"
 #include "schema/base/check.h"
@@ -95,6 +96,7 @@ void app_close(struct app *app)
     }
     app->changed = NULL;
     backup_abandon(app);
+    bundle_desk_free(app);
     mark_close(app);
     if (app->core.mem != NULL) {
         core_close(&app->core);

@@ -52,6 +52,7 @@ struct app {
     bool has_mark; /* node/mark.h: what app_close brings up to date */
     int64_t changes_at_mark;
     struct backup *backup; /* the one under way, node/backup.h; NULL: none */
+    struct bundle_desk *bundles; /* those under way, node/bundle_desk.h; NULL: none yet */
     bool members_changed; /* entries folded in the running transaction: a rollback must reload */
 };
 

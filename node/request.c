@@ -7,7 +7,7 @@
 #include "schema/base/check.h"
 
 static const struct request_verb *const tables[] = { handlers_read, handlers_known, handlers_write, handlers_bulk,
-    handlers_audit, handlers_sync, handlers_login, handlers_backup, handlers_admin };
+    handlers_audit, handlers_sync, handlers_login, handlers_backup, handlers_bundle, handlers_admin };
 
 static const struct request_verb *find_verb(const char *name)
 {

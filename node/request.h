@@ -48,6 +48,7 @@ extern const struct request_verb handlers_audit[]; /* audit audit-verify audit-e
 extern const struct request_verb handlers_sync[]; /* sync */
 extern const struct request_verb handlers_login[]; /* login logout */
 extern const struct request_verb handlers_backup[]; /* backup backup-step */
+extern const struct request_verb handlers_bundle[]; /* bundle-export bundle-import, and their pieces */
 extern const struct request_verb
     handlers_admin[]; /* status, users, nodes, invites, peers, policy, verify, state hash */
 

@@ -1,8 +1,8 @@
 /*
- * Owns: every cryptographic call of the core but the digest tree (seal_tree.c). Invariants: each use has its own label;
- * associated data names the exact place of a part, so a ciphertext cannot be moved; the nonce of a part is the commit's
- * random salt followed by its place, unique per key because a salt is never used for two commits. Makes no policy and
- * holds no key.
+ * Owns: every cryptographic call of the core but the digest tree (seal_tree.c) and streams (seal_stream.c). Invariants:
+ * each use has its own label; associated data names the exact place of a part, so a ciphertext cannot be moved; the
+ * nonce of a part is the commit's random salt followed by its place, unique per key because a salt is never used for
+ * two commits. Makes no policy and holds no key.
  */
 #include "sync/seal.h"
 

@@ -250,9 +250,9 @@ static enum err on_commits(struct sync *s, struct session *ses, const struct wir
     }
     enum err e = m->count > SESSION_ITEMS_MAX ? ERR_LIMIT : sync_begin(s);
     for (size_t i = 0; i < m->count && e == ERR_OK; i++) {
-        bool is_commit = false;
-        e = take_item(&t, &m->items[i], &is_commit);
-        ses->received_commits += e == ERR_OK && is_commit ? 1 : 0;
+        struct taken taken;
+        e = take_item(&t, &m->items[i], &taken);
+        ses->received_commits += e == ERR_OK && taken.is_commit ? 1 : 0;
     }
     if (e == ERR_OK) {
         ses->acks_due++;

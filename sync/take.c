@@ -37,15 +37,16 @@ static enum err take_withheld(const struct taking *t, const struct wire_item *it
     return e == ERR_OK ? vv_raise(t->known, t->known_arena, upto) : e;
 }
 
-enum err take_item(const struct taking *t, const struct wire_item *item, bool *is_commit)
+enum err take_item(const struct taking *t, const struct wire_item *item, struct taken *out)
 {
     struct commit_view v;
     arena_reset(t->work);
-    *is_commit = item->commit.len > 0;
-    if (!*is_commit) {
+    *out = (struct taken){ .is_commit = item->commit.len > 0 };
+    if (!out->is_commit) {
         return take_withheld(t, item);
     }
     enum err e = core_ingest(t->core, t->work, t->now, item->commit, item->secrets);
+    out->is_new = e == ERR_OK;
     if (e == ERR_VERSION || e == ERR_GAP) {
         return newer_pass(t->core, t->work, item->commit, e);
     }

@@ -17,10 +17,15 @@ struct taking {
     struct now now;
 };
 
+/* For counting. */
+struct taken {
+    bool is_commit;
+    bool is_new; /* this node did not have it */
+};
+
 /* One item: a commit, or a withheld mark if the giver may say so; a mark of somebody else is passed over, the commits
- * may still come. Known commits are passed over. *is_commit: for counting. Errors as core_ingest and
- * core_settle_withheld. */
-MUST_USE enum err take_item(const struct taking *t, const struct wire_item *item, bool *is_commit);
+ * may still come. Known commits are passed over. Errors as core_ingest and core_settle_withheld. */
+MUST_USE enum err take_item(const struct taking *t, const struct wire_item *item, struct taken *out);
 
 /* Consecutive membership entries; known ones are passed over. */
 MUST_USE enum err take_members(const struct taking *t, const struct bytes *entries, size_t count);

@@ -109,7 +109,7 @@ static enum err take(const struct world *w, uint32_t from, uint32_t to, const st
 {
     struct core *c = fleet_core(w->f, to);
     struct vv known = { 0 };
-    bool is_commit = false;
+    struct taken taken;
     const struct taking t = { .core = c,
         .work = fleet_arena(w->f, to),
         .from = from,
@@ -117,7 +117,7 @@ static enum err take(const struct world *w, uint32_t from, uint32_t to, const st
         .known_arena = fleet_arena(w->f, to),
         .now = fleet_now(w->f) };
     assert_int_equal(c->store->ops->begin(c->store), ERR_OK);
-    enum err e = take_item(&t, item, &is_commit);
+    enum err e = take_item(&t, item, &taken);
     if (e == ERR_OK) {
         assert_int_equal(c->store->ops->commit(c->store, true), ERR_OK);
     } else {
