@@ -203,6 +203,7 @@ enum err core_reload(struct core *c, struct arena *a)
 
 enum err core_open(struct core *c, struct arena *a, const uint8_t pseudonym_key[KEY_BYTES])
 {
+    pack_init(&c->pack);
     enum err e = audit_open(&c->audit, c->store, members_group_id(c->members), pseudonym_key, a);
     return e == ERR_OK ? core_reload(c, a) : e;
 }

@@ -2,6 +2,7 @@
 #define JIPAN_CORE_H
 
 #include "schema/hlc.h"
+#include "schema/pack.h"
 #include "sync/audit.h"
 #include "sync/members.h"
 #include "sync/merge.h"
@@ -59,6 +60,7 @@ struct core {
     uint64_t pending; /* parts waiting in quarantine for their dossier or key */
     uint64_t waiting; /* of these, groups that wait for a commit their context names */
     struct rights_memo memo;
+    struct pack pack;
 };
 
 /* self and authority secrets must be set by the caller before core_open reads the rest from the store. */

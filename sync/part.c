@@ -23,8 +23,12 @@ enum err core_open_part(struct core *c, struct arena *a, const struct commit_vie
         .kind = g->kind,
         .station = g->station,
         .dossier = d->id };
+    struct bytes packed = { 0 };
     struct bytes plain = { 0 };
-    enum err e = seal_open_part(&place, keys->key[p->class_], d->secret, p->sealed, a, &plain);
+    enum err e = seal_open_part(&place, keys->key[p->class_], d->secret, p->sealed, a, &packed);
+    if (e == ERR_OK) {
+        e = pack_take(&c->pack, a, packed, PART_MAX_BYTES, &plain);
+    }
     return e == ERR_OK ? core_plain_part(a, v, g, p, d->id, plain, out) : e;
 }
 

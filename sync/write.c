@@ -233,6 +233,7 @@ struct emitting {
     const struct class_keys *keys;
     struct buf *out;
     struct buf *plain; /* of all parts, one after the other */
+    struct buf *packed; /* the part at hand */
     struct bytes *parts; /* where each lies; pointers are set at the end, because plain moves while it grows */
     size_t part_count;
     uint32_t group_index;
@@ -285,7 +286,7 @@ static void put_part(struct emitting *em, const struct draft_group *g, enum clas
         }
     }
     size_t len = em->plain->len - start;
-    if (em->plain->err != ERR_OK || len > PART_MAX_BYTES) {
+    if (em->plain->err != ERR_OK || len >= PART_MAX_BYTES - PART_TAG_BYTES) {
         em->out->err = em->plain->err != ERR_OK ? em->plain->err : ERR_LIMIT;
         return;
     }
@@ -299,8 +300,14 @@ static void put_part(struct emitting *em, const struct draft_group *g, enum clas
         .kind = g->dossier.kind,
         .station = g->dossier.station,
         .dossier = g->dossier.id };
-    commit_put_part_head(em->out, class_, em->keys->epoch, len + PART_TAG_BYTES);
-    seal_part(em->out, &place, em->keys->key[class_], g->dossier.secret, bytes_of(em->plain->ptr + start, len));
+    buf_clear(em->packed);
+    pack_put(&em->dr->c->pack, em->packed, bytes_of(em->plain->ptr + start, len));
+    if (em->packed->err != ERR_OK) {
+        em->out->err = em->packed->err;
+        return;
+    }
+    commit_put_part_head(em->out, class_, em->keys->epoch, em->packed->len + PART_TAG_BYTES);
+    seal_part(em->out, &place, em->keys->key[class_], g->dossier.secret, buf_view(em->packed));
 }
 
 static enum err put_group(struct emitting *em, struct draft_group *g)
@@ -374,6 +381,7 @@ struct made {
     struct buf out; /* the commit; v borrows from it */
     struct buf secrets;
     struct buf plain; /* parts borrow from it */
+    struct buf packed;
     struct bytes *parts;
     struct commit_view v;
     uint8_t hash[COMMIT_HASH_BYTES];
@@ -390,7 +398,9 @@ static enum err emit(struct drafting *dr, struct now now, struct made *m)
     if (e != ERR_OK) {
         return e;
     }
-    struct emitting em = { .dr = dr, .header = &header, .out = out, .plain = &m->plain, .parts = m->parts };
+    struct emitting em = {
+        .dr = dr, .header = &header, .out = out, .plain = &m->plain, .packed = &m->packed, .parts = m->parts
+    };
     commit_header_put(out, &header);
     size_t header_len = out->len;
     (void)buf_reserve(out, COMMIT_SIGNATURE_BYTES);
@@ -437,6 +447,7 @@ enum err core_write(
     buf_init(&m.out, c->mem, COMMIT_MAX_BYTES);
     buf_init(&m.secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
     buf_init(&m.plain, c->mem, COMMIT_MAX_BYTES);
+    buf_init(&m.packed, c->mem, PART_MAX_BYTES);
     dr.groups = arena_array(a, req->group_count, sizeof(*dr.groups));
     enum err e = dr.groups == NULL ? ERR_NOMEM : ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < req->group_count; i++) {
@@ -459,6 +470,7 @@ enum err core_write(
 out:
     wipe(&m.secrets);
     wipe(&m.plain);
+    wipe(&m.packed);
     buf_release(&m.out);
     return e;
 }

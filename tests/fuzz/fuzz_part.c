@@ -1,6 +1,10 @@
-/* Any bytes as the plaintext of a part: what is read is written back byte by byte, and refusals move no reader. */
+/*
+ * Any bytes as the plaintext of a part: what is read is written back byte by byte, and refusals move no reader. The
+ * same bytes as the packed form: what is accepted packs and unpacks to the same again.
+ */
 #include "schema/base/check.h"
 #include "schema/commit.h"
+#include "schema/pack.h"
 #include "tests/lib/testkit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -21,6 +25,22 @@ static enum err copy_record(struct reader *r, struct buf *b)
         }
     }
     return e;
+}
+
+static void try_packed(struct arena *a, struct bytes packed)
+{
+    static struct pack pack;
+    struct bytes plain = { 0 };
+    struct bytes again = { 0 };
+    struct buf b;
+    pack_init(&pack);
+    buf_init(&b, test_mem(), PART_MAX_BYTES * 3);
+    if (pack_take(&pack, a, packed, PART_MAX_BYTES, &plain) == ERR_OK) {
+        pack_put(&pack, &b, plain);
+        check(b.err == ERR_OK && b.len <= plain.len + 1);
+        check(pack_take(&pack, a, buf_view(&b), PART_MAX_BYTES, &again) == ERR_OK && bytes_equal(plain, again));
+    }
+    buf_release(&b);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -46,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     check(b.len == 0 || memcmp(b.ptr, data, b.len) == 0);
     check(e != ERR_OK || b.len == len - r.left);
     buf_release(&b);
+    try_packed(&a, bytes_of(data, len));
     arena_release(&a);
     check(test_mem()->used_bytes == 0);
     return 0;

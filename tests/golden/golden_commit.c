@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "schema/pack.h"
 #include "sync/audit.h"
 #include "sync/members.h"
 #include "tests/lib/store_mem.h"
@@ -177,7 +178,7 @@ static void put_body(struct buf *body, const struct commit_header *h, struct byt
 
 struct made {
     struct arena arena;
-    struct buf plain, body, header, commit;
+    struct buf plain, packed, body, header, commit;
 };
 
 static void make_commit(struct made *m)
@@ -186,15 +187,19 @@ static void make_commit(struct made *m)
     uint8_t secret_key[SIGN_SECRET_BYTES];
     uint8_t root[COMMIT_HASH_BYTES];
     uint8_t signature[COMMIT_SIGNATURE_BYTES];
+    static struct pack pack;
     struct commit_header h = header_fixed();
     arena_init(&m->arena, test_mem(), 1 << 20);
+    buf_init(&m->packed, test_mem(), COMMIT_MAX_BYTES);
     buf_init(&m->plain, test_mem(), COMMIT_MAX_BYTES);
     buf_init(&m->body, test_mem(), COMMIT_MAX_BYTES);
     buf_init(&m->header, test_mem(), COMMIT_MAX_BYTES);
     buf_init(&m->commit, test_mem(), COMMIT_MAX_BYTES);
     author_fixed(public_key, secret_key);
+    pack_init(&pack);
     put_plain(&m->plain);
-    put_body(&m->body, &h, buf_view(&m->plain));
+    pack_put(&pack, &m->packed, buf_view(&m->plain));
+    put_body(&m->body, &h, buf_view(&m->packed));
     commit_header_put(&m->header, &h);
     const struct commit_view v = { .header = h, .header_bytes = buf_view(&m->header), .body = buf_view(&m->body) };
     assert_int_equal(seal_root(&v, &m->arena, root), ERR_OK);
@@ -209,6 +214,7 @@ static void made_release(struct made *m)
 {
     arena_release(&m->arena);
     buf_release(&m->plain);
+    buf_release(&m->packed);
     buf_release(&m->body);
     buf_release(&m->header);
     buf_release(&m->commit);
@@ -220,6 +226,7 @@ static void commit_has_the_same_bytes(void **state)
     struct made m;
     make_commit(&m);
     golden_compare("part_plain", buf_view(&m.plain));
+    golden_compare("part_packed", buf_view(&m.packed));
     golden_compare("full", buf_view(&m.commit));
     made_release(&m);
 }
@@ -257,6 +264,8 @@ static void stored_commits_still_open(void **state)
     size_t plain_len = golden_read("part_plain", plain);
     uint8_t public_key[SIGN_PUBLIC_BYTES];
     uint8_t secret_key[SIGN_SECRET_BYTES];
+    static struct pack pack;
+    pack_init(&pack);
     author_fixed(public_key, secret_key);
     for (size_t i = 0; i < 2; i++) {
         struct arena a;
@@ -276,6 +285,7 @@ static void stored_commits_still_open(void **state)
         assert_int_equal(group_next_part(&parts, &p), ERR_OK);
         struct part_place at = place_fixed(&v.header, 0, 0, p.class_, seal_new_dossier(v.header.salt, 0));
         assert_int_equal(seal_open_part(&at, CLASS_KEY[p.class_], SECRET, p.sealed, &a, &got), ERR_OK);
+        assert_int_equal(pack_take(&pack, &a, got, sizeof(plain), &got), ERR_OK);
         assert_true(bytes_equal(got, bytes_of(plain, plain_len)));
         arena_release(&a);
     }

@@ -34,8 +34,11 @@ static void put_group(
     buf_put_varint(out, g->part_count);
     for (size_t i = 0; i < g->part_count; i++) {
         struct buf plain;
+        struct buf packed;
         buf_init(&plain, c->mem, PART_MAX_BYTES);
+        buf_init(&packed, c->mem, PART_MAX_BYTES);
         put_plain(&plain, &g->parts[i]);
+        pack_put(&c->pack, &packed, buf_view(&plain));
         const struct part_place place = { .group_id = members_group_id(c->members),
             .header = h,
             .group_index = index,
@@ -46,9 +49,10 @@ static void put_group(
             .station = g->station,
             .dossier = id };
         unsigned key_class = (unsigned)g->parts[i].class_ < CLASS_COUNT ? (unsigned)g->parts[i].class_ : 1;
-        commit_put_part_head(out, g->parts[i].class_, keys->epoch, plain.len + PART_TAG_BYTES);
-        seal_part(out, &place, keys->key[key_class], g->secret == NULL ? no_secret : g->secret, buf_view(&plain));
+        commit_put_part_head(out, g->parts[i].class_, keys->epoch, packed.len + PART_TAG_BYTES);
+        seal_part(out, &place, keys->key[key_class], g->secret == NULL ? no_secret : g->secret, buf_view(&packed));
         buf_release(&plain);
+        buf_release(&packed);
     }
 }
 
