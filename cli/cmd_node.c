@@ -153,7 +153,8 @@ static void end_with_parent(const struct cli *c)
     }
 }
 
-static enum err take_reserve(struct cli *c, struct app *app)
+/* *out is left alone when nobody chose. */
+static enum err parse_reserve(struct cli *c, bool *has_reserve, uint64_t *out)
 {
     const char *text = cli_option(c, "reserve");
     char *end = NULL;
@@ -165,8 +166,8 @@ static enum err take_reserve(struct cli *c, struct app *app)
         return why_set(
             &c->why, ERR_USAGE, "--reserve 写成 MiB 的数目，例如 512", "write --reserve as a number of MiB, e.g. 512");
     }
-    app->has_reserve = true;
-    app->reserve_bytes = (uint64_t)mib << 20;
+    *has_reserve = true;
+    *out = (uint64_t)mib << 20;
     return ERR_OK;
 }
 
@@ -176,6 +177,8 @@ enum err cmd_run(struct cli *c)
     struct app *app = NULL;
     struct daemon *d = NULL;
     int lock = -1;
+    bool has_reserve = false;
+    uint64_t reserve_bytes = 0;
     const char *listen = cli_option(c, "listen");
     if (listen == NULL || c->word_count != 0) {
         return why_set(&c->why, ERR_USAGE, "用法：jipan run --listen 主机:端口，例如 --listen 127.0.0.1:7420",
@@ -186,7 +189,10 @@ enum err cmd_run(struct cli *c)
             "there is no node in %s; run jipan init or jipan join first", c->home);
     }
     end_with_parent(c);
-    enum err e = take_run_lock(c, &lock);
+    enum err e = parse_reserve(c, &has_reserve, &reserve_bytes);
+    if (e == ERR_OK) {
+        e = take_run_lock(c, &lock);
+    }
     if (e == ERR_OK) {
         e = secret_read(c, c->passphrase_file, "磁盘口令", "disk passphrase", false, &passphrase);
     }
@@ -195,9 +201,8 @@ enum err cmd_run(struct cli *c)
     }
     secret_wipe(&passphrase);
     if (e == ERR_OK) {
-        e = take_reserve(c, app);
-    }
-    if (e == ERR_OK) {
+        app->has_reserve = has_reserve;
+        app->reserve_bytes = reserve_bytes;
         e = daemon_new(app, listen, &d, &c->why);
     }
     if (e == ERR_OK) {

@@ -33,6 +33,7 @@ enum {
     HANDSHAKE_OUT_MS = 8000, /* connect, TLS and upgrade of one address */
     CONNECT_SECONDS = 5,
     FLUSH_MS = 2000,
+    LINGER_MS = 1000, /* for the answer to a close frame, when the other side ended it or broke the rules */
     CONFIRM_EVERY_MS = 5000,
     PIECE_BYTES = 16 * 1024 + 256, /* one TLS record: what the library can read at once */
     CHUNK_BYTES = 64 * 1024,
@@ -177,6 +178,15 @@ static void on_time_limit(void *ctx)
     conn_drop(c, c->failure != ERR_OK ? c->failure : ERR_UNREACHABLE);
 }
 
+static void on_lingered(void *ctx)
+{
+    struct ws_conn *c = ctx;
+    c->timer = 0;
+    if (c->wsi != NULL) {
+        lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    }
+}
+
 static bool timer_start(struct ws_conn *c, uint32_t ms, loop_timer_fn fn)
 {
     timer_stop(c);
@@ -241,6 +251,7 @@ static int refuse_message(struct ws_conn *c, struct lws *wsi, enum lws_close_sta
             c->owner->ev.ctx, c->peer_key, status == LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE ? ERR_LIMIT : ERR_PROTOCOL);
     }
     conn_end(c, ERR_PROTOCOL);
+    (void)timer_start(c, LINGER_MS, on_lingered); /* the library would wait for 5 s */
     lws_close_reason(wsi, status, NULL, 0);
     return -1;
 }
@@ -492,6 +503,7 @@ static void on_socket_gone(struct ws_conn *c, struct lws *wsi)
         lws_set_opaque_user_data(wsi, NULL);
         c->wsi = NULL;
         conn_end(c, c->failure != ERR_OK ? c->failure : ERR_UNREACHABLE);
+        timer_stop(c);
         conn_free(c);
     }
 }
@@ -500,6 +512,7 @@ static void on_close_begun(struct ws_conn *c)
 {
     if (c != NULL && (c->state == WS_OPEN || c->state == WS_CLOSING)) {
         conn_end(c, ERR_OK);
+        (void)timer_start(c, LINGER_MS, on_lingered);
     }
 }
 

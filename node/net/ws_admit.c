@@ -79,8 +79,9 @@ static unsigned int admit(struct ws_conn *c, struct lws *wsi, const struct trans
     if (!header_is(wsi, WSI_TOKEN_GET_URI, WS_PATH) || !header_is_absent(wsi, WSI_TOKEN_HTTP_URI_ARGS)) {
         return HTTP_STATUS_NOT_FOUND;
     }
-    if (!header_is(wsi, WSI_TOKEN_HOST, WS_HOST) || !header_is(wsi, WSI_TOKEN_VERSION, "13") ||
-        !request_names_door(wsi, &c->door)) {
+    if (!header_is(wsi, WSI_TOKEN_HTTP, "HTTP/1.1") || !header_is_absent(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) ||
+        !header_is_absent(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) || !header_is(wsi, WSI_TOKEN_HOST, WS_HOST) ||
+        !header_is(wsi, WSI_TOKEN_VERSION, "13") || !request_names_door(wsi, &c->door)) {
         return HTTP_STATUS_BAD_REQUEST;
     }
     return ev->allow(ev->ctx, c->door, c->peer_key) ? 0 : HTTP_STATUS_FORBIDDEN;

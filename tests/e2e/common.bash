@@ -40,12 +40,14 @@ rc() {
     if [ "$got" = "$want" ]; then ok; else bad "exit of: $* (wanted $want, got $got: $(head -c 300 "$D/err"))"; fi
 }
 
+# start HOME USER PORT [OPTIONS of run]
 start() {
     local h=$1 u=$2 port=$3
+    shift 3
     # exec: the pid must be the node's own, or kill -9 would only hit the shell around it.
     (
         export JIPAN_HOME=$D/$h JIPAN_PASSPHRASE_FILE=$D/disk JIPAN_USER=$u JIPAN_PASSWORD_FILE=$D/$u
-        exec "$J" run --listen "127.0.0.1:$port"
+        exec "$J" run --listen "127.0.0.1:$port" "$@"
     ) >> "$D/$h.log" 2>&1 &
     pid[$h]=$!
     for _ in $(seq 200); do
