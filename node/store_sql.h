@@ -20,7 +20,7 @@ enum {
 /* Columns every entity table starts with, in the order of all generated statements. */
 enum { COLUMN_DOSSIER, COLUMN_SUFFIX, COLUMN_DELETED, COLUMN_VERSIONS, COLUMN_EXTRA, COLUMN_FIELDS };
 
-enum row_verb { ROW_GET, ROW_INSERT, ROW_UPDATE, ROW_PUT, ROW_COUNT, ROW_VERB_COUNT };
+enum row_verb { ROW_GET, ROW_INSERT, ROW_UPDATE, ROW_PUT, ROW_CLEAR, ROW_COUNT, ROW_VERB_COUNT };
 
 /* Form of one row_find statement. */
 enum find_filter { FIND_ANY, FIND_EQUAL, FIND_NULL, FIND_FILTER_COUNT };
@@ -46,12 +46,14 @@ struct table {
     X(DOSSIER_UPDATE,                                                                                                \
         "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8 "  \
         "WHERE rid = ?1")                                                                                            \
+    X(DOSSIER_DEL, "DELETE FROM dossier WHERE rid = ?1")                                                             \
     X(DOSSIER_DOTS, "SELECT dots FROM dossier WHERE rid = ?1")                                                       \
     X(DOSSIER_SET_DOTS, "UPDATE dossier SET dots = ?2 WHERE rid = ?1")                                               \
     X(DOSSIER_UPDATE_DOTS,                                                                                           \
         "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8, " \
         "dots = ?9 WHERE rid = ?1")                                                                                  \
     X(TOUCH_ADD, "INSERT INTO touch (d, node, epoch, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")           \
+    X(TOUCH_CLEAR, "DELETE FROM touch WHERE d = ?1")                                                                 \
     X(TOUCH_SCAN, "SELECT node, epoch, seq FROM touch WHERE d = ?1 ORDER BY node, epoch, seq")
 
 enum store_sql {
@@ -109,6 +111,7 @@ enum value_type store_sql_column_type(const struct field *f);
 MUST_USE enum err store_sql_dossier_get(struct store *s, struct dossier_id id, struct arena *a, struct dossier *out);
 MUST_USE enum err store_sql_dossier_put(struct store *s, const struct dossier *d);
 MUST_USE enum err store_sql_dossier_touched(struct store *s, const struct dossier *d, struct dot dot);
+MUST_USE enum err store_sql_dossier_del(struct store *s, struct dossier_id id);
 MUST_USE enum err store_sql_dossier_scan(
     struct store *s, const struct dossier_id *from, store_dossier_fn fn, void *ctx);
 MUST_USE enum err store_sql_touch_add(struct store *s, struct dossier_id id, struct dot dot);
@@ -123,6 +126,7 @@ MUST_USE enum err store_sql_row_put(struct store *s, const struct row *row);
 MUST_USE enum err store_sql_row_insert(struct store *s, const struct row *row);
 MUST_USE enum err store_sql_row_find(
     struct store *s, const struct store_query *query, size_t limit, store_row_fn fn, void *ctx);
+MUST_USE enum err store_sql_rows_clear(struct store_sqlite *q, int64_t rid); /* of one dossier, in every table */
 MUST_USE enum err store_sql_row_count(struct store *s, enum entity entity, uint64_t *out);
 
 #endif

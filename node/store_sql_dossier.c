@@ -329,6 +329,40 @@ enum err store_sql_dossier_touched(struct store *s, const struct dossier *d, str
     return e == ERR_OK ? store_sql_wrote(q, put_dossier(q, d, &dot)) : e;
 }
 
+static enum err run_on_rid(struct store_sqlite *q, enum store_sql number, int64_t rid)
+{
+    sqlite3_stmt *stmt = NULL;
+    enum err e = store_sql_fixed(q, number, &stmt);
+    if (e == ERR_OK) {
+        (void)sqlite3_bind_int64(stmt, 1, rid);
+        e = sql_run(&q->fixed[number], stmt);
+    }
+    return e;
+}
+
+/* SQLite may give the rid to the next new dossier: by then nothing but hints bears it any more. */
+static enum err delete_dossier(struct store_sqlite *q, struct dossier_id id)
+{
+    int64_t rid = 0;
+    enum err e = store_sql_rid(q, id, &rid);
+    if (e != ERR_OK) {
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    *rid_place(q, id) = (struct rid_entry){ 0 };
+    e = store_sql_rows_clear(q, rid);
+    if (e == ERR_OK) {
+        e = run_on_rid(q, STORE_SQL_TOUCH_CLEAR, rid);
+    }
+    return e == ERR_OK ? run_on_rid(q, STORE_SQL_DOSSIER_DEL, rid) : e;
+}
+
+enum err store_sql_dossier_del(struct store *s, struct dossier_id id)
+{
+    struct store_sqlite *q = own(s);
+    enum err e = store_sql_may_write(q);
+    return e == ERR_OK ? store_sql_wrote(q, delete_dossier(q, id)) : e;
+}
+
 struct dossier_scan {
     struct store_sqlite *q;
     store_dossier_fn fn;

@@ -151,6 +151,9 @@ static void write_verb(sqlite3_str *text, const struct entity_desc *d, enum row_
                                     "_ver = excluded._ver, _extra = excluded._extra");
         each_column(text, d, put_excluded);
         return;
+    case ROW_CLEAR:
+        sqlite3_str_appendf(text, "DELETE FROM \"e_%s\" WHERE _d = ?1", d->name);
+        return;
     case ROW_COUNT:
         sqlite3_str_appendf(text, "SELECT count(*) FROM \"e_%s\" WHERE _deleted = 0", d->name);
         return;
@@ -441,6 +444,21 @@ enum err store_sql_row_put(struct store *s, const struct row *row)
 enum err store_sql_row_insert(struct store *s, const struct row *row)
 {
     return checked_write(s, row, insert_row);
+}
+
+enum err store_sql_rows_clear(struct store_sqlite *q, int64_t rid)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < ARRAY_LEN(q->tables) && e == ERR_OK; i++) {
+        struct table *t = &q->tables[i];
+        sqlite3_stmt *stmt = NULL;
+        if (t->desc == NULL || (e = take_verb(q, t, ROW_CLEAR, &stmt)) != ERR_OK) {
+            continue;
+        }
+        (void)sqlite3_bind_int64(stmt, PARAM_DOSSIER, rid);
+        e = sql_run(&t->verbs[ROW_CLEAR], stmt);
+    }
+    return e;
 }
 
 /* One statement for each form of question, so that a dedupe during an import never prepares anything. */

@@ -286,6 +286,7 @@ static const struct store_ops sqlite_ops = {
     .dossier_get = store_sql_dossier_get,
     .dossier_put = store_sql_dossier_put,
     .dossier_touched = store_sql_dossier_touched,
+    .dossier_del = store_sql_dossier_del,
     .dossier_scan = store_sql_dossier_scan,
     .touch_add = store_sql_touch_add,
     .touch_scan = store_sql_touch_scan,

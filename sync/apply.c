@@ -41,7 +41,8 @@ struct applying {
     struct building *last; /* the row of the cell before */
     uint32_t creator; /* author of the first part that was applied */
     bool owner_may_change;
-    struct dot missing; /* named by a context and not known to exist; node 0: nothing */
+    bool has_applied; /* at least one part */
+    struct dot missing; /* named by the context of the part at hand and not known to exist */
     struct new_ids ids;
     struct judged *cells; /* of the part at hand */
     size_t cell_count;
@@ -207,7 +208,7 @@ static enum err judge_cell(void *ctx, const struct cell_place *at, const struct 
     return e;
 }
 
-/* ERR_GAP: the whole group waits, see waiting.c. Whoever makes a dossier has seen nothing of it. */
+/* ERR_GAP: the part waits, see waiting.c. Whoever makes a dossier has seen nothing of it. */
 static enum err judge_context(struct applying *ap, const struct vv *context)
 {
     bool is_missing = false;
@@ -245,11 +246,22 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
     if (e != ERR_OK) {
         return e;
     }
+    ap->has_applied = true;
     ap->creator = ap->creator == 0 ? ap->author->number : ap->creator;
     for (size_t i = 0; e == ERR_OK && i < ap->cell_count; i++) {
         e = apply_cell(ap, &part.head, &ap->cells[i]);
     }
     return e;
+}
+
+/* A part that is not applied now is listed, with the reason. */
+static enum err hold_part(struct applying *ap, const struct part_item *p, enum err why)
+{
+    const struct quarantine_place at = {
+        .dossier = ap->dossier->id, .dot = ap->v->header.dot, .group = ap->g->index, .part = (uint8_t)p->index
+    };
+    return why == ERR_GAP ? waiting_put(ap->c, ap->a, &at, ap->missing, ap->v->header.hlc)
+                          : quarantine_put(ap->c, ap->a, &at, why, ap->v->header.hlc);
 }
 
 static enum err apply_parts(struct applying *ap)
@@ -262,11 +274,8 @@ static enum err apply_parts(struct applying *ap)
             continue;
         }
         e = apply_part(ap, &p);
-        if (core_is_refusal(e) && ap->own == NULL) {
-            const struct quarantine_place at = {
-                .dossier = ap->dossier->id, .dot = ap->v->header.dot, .group = ap->g->index, .part = (uint8_t)p.index
-            };
-            e = quarantine_put(ap->c, ap->a, &at, e, ap->v->header.hlc);
+        if ((core_is_refusal(e) || e == ERR_GAP) && ap->own == NULL) {
+            e = hold_part(ap, &p, e);
         }
         if (e != ERR_OK) {
             return e;
@@ -353,6 +362,21 @@ static enum err raise_seen(struct applying *ap)
     return e;
 }
 
+/* What a dossier has seen follows from the parts applied, not from the order in which they could be: a commit counts as
+ * seen once a part of it does. What it was touched by is what the log holds of it. */
+static enum err put_dossier(struct applying *ap, struct bytes seen_before)
+{
+    struct dossier *d = ap->dossier;
+    if (ap->g->is_new) {
+        d->creator = ap->creator; /* books are nobody's: their first commit is not the same everywhere */
+    }
+    if (!ap->is_stored) {
+        d->owner = owner_of_new(ap);
+    }
+    d->seen = ap->has_applied ? d->seen : seen_before;
+    return ap->c->store->ops->dossier_touched(ap->c->store, d, ap->v->header.dot);
+}
+
 enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
     struct dossier *d, bool is_stored, const struct bytes **own)
 {
@@ -368,21 +392,8 @@ enum err core_apply_group(struct core *c, struct arena *a, const struct commit_v
     if (e == ERR_OK) {
         e = apply_parts(&ap);
     }
-    if (e == ERR_GAP) {
-        const struct quarantine_place at = {
-            .dossier = d->id, .dot = v->header.dot, .group = g->index, .part = QUARANTINE_WHOLE_GROUP
-        };
-        d->seen = seen_before;
-        return waiting_put(c, a, &at, ap.missing, v->header.hlc);
-    }
-    if (e == ERR_OK && g->is_new) {
-        d->creator = ap.creator; /* books are nobody's: their first commit is not the same everywhere */
-    }
-    if (e == ERR_OK && !is_stored) {
-        d->owner = owner_of_new(&ap);
-    }
     if (e == ERR_OK) {
-        e = c->store->ops->dossier_touched(c->store, d, v->header.dot);
+        e = put_dossier(&ap, seen_before);
     }
     if (e == ERR_OK) {
         e = write_rows(&ap);

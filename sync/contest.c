@@ -133,14 +133,7 @@ static enum err gather_commit(struct gather *ga, struct dot dot)
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-struct dots {
-    struct arena *a;
-    struct dot *at;
-    size_t count;
-    size_t capacity;
-};
-
-static enum err collect_dot(void *ctx, struct dot dot)
+enum err core_collect_dot(void *ctx, struct dot dot)
 {
     struct dots *ds = ctx;
     if (ds->count == ds->capacity) {
@@ -166,7 +159,7 @@ static enum err gather_all(struct gather *ga)
     arena_init(&ga->load, ga->c->mem, CORE_ARENA_BYTES);
     enum err e = ops->dossier_get(ga->c->store, record_dossier(ga->id), ga->a, &ga->dossier);
     if (e == ERR_OK) {
-        e = ops->touch_scan(ga->c->store, ga->dossier.id, collect_dot, &ds);
+        e = ops->touch_scan(ga->c->store, ga->dossier.id, core_collect_dot, &ds);
     }
     for (size_t i = 0; e == ERR_OK && i < ds.count; i++) {
         e = gather_commit(ga, ds.at[i]);
@@ -231,6 +224,51 @@ static enum err drop_entries(struct core *c, struct arena *a, struct bytes key)
     for (size_t i = 0; e == ERR_OK && i + CONFLICT_ID_BYTES <= old.len; i += CONFLICT_ID_BYTES) {
         e = c->store->ops->del(c->store, SPACE_CONFLICT, bytes_of(old.ptr + i, CONFLICT_ID_BYTES));
     }
+    return e;
+}
+
+/* One after the other. */
+struct contested_list {
+    struct buf keys;
+    struct buf ids; /* of their conflicts */
+};
+
+static enum err list_contested(void *ctx, struct bytes key, struct bytes value)
+{
+    struct contested_list *l = ctx;
+    buf_put_bytes(&l->keys, key);
+    buf_put_bytes(&l->ids, value);
+    return key.len != CONTESTED_KEY_BYTES ? ERR_DAMAGED : l->keys.err != ERR_OK ? l->keys.err : l->ids.err;
+}
+
+static enum err del_each(struct core *c, enum store_space space, const struct buf *keys, size_t len)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i + len <= keys->len; i += len) {
+        e = c->store->ops->del(c->store, space, bytes_of(keys->ptr + i, len));
+    }
+    return e;
+}
+
+enum err core_drop_conflicts(struct core *c, struct dossier_id dossier)
+{
+    struct record_id first = record_id_make(dossier, NULL);
+    uint8_t last[CONTESTED_KEY_BYTES];
+    struct contested_list l;
+    memset(last, 0xFF, sizeof(last));
+    memcpy(last, dossier.b, sizeof(dossier.b));
+    buf_init(&l.keys, c->mem, CORE_ARENA_BYTES);
+    buf_init(&l.ids, c->mem, CORE_ARENA_BYTES);
+    enum err e =
+        c->store->ops->scan(c->store, SPACE_CONTESTED, BYTES_OF(first.b), BYTES_OF(last), false, list_contested, &l);
+    if (e == ERR_OK) {
+        e = del_each(c, SPACE_CONFLICT, &l.ids, CONFLICT_ID_BYTES);
+    }
+    if (e == ERR_OK) {
+        e = del_each(c, SPACE_CONTESTED, &l.keys, CONTESTED_KEY_BYTES);
+    }
+    buf_release(&l.keys);
+    buf_release(&l.ids);
     return e;
 }
 

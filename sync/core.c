@@ -8,6 +8,8 @@
 
 #include <sodium.h>
 
+enum { HEAD_KNOWS_HASH = 1 << 0, HEAD_IS_FORGOTTEN = 1 << 1 };
+
 static int head_order(const struct head *h, uint32_t node, uint32_t epoch)
 {
     if (h->node != node) {
@@ -87,7 +89,7 @@ enum err core_set_head(struct core *c, const struct head *h)
     buf_put_u32be(&key, h->epoch);
     buf_put_varint(&value, h->upto);
     buf_put_u64be(&value, h->hlc);
-    buf_put_u8(&value, h->knows_hash ? 1 : 0);
+    buf_put_u8(&value, (uint8_t)((h->knows_hash ? HEAD_KNOWS_HASH : 0) | (h->is_forgotten ? HEAD_IS_FORGOTTEN : 0)));
     buf_put(&value, h->hash, sizeof(h->hash));
     enum err e = key.err != ERR_OK ? key.err : value.err;
     if (e == ERR_OK) {
@@ -107,13 +109,14 @@ static enum err load_head(void *ctx, struct bytes key, struct bytes value)
     struct head h = { 0 };
     struct reader k = reader_of(key);
     struct reader v = reader_of(value);
-    uint8_t knows = 0;
+    uint8_t flags = 0;
     if (reader_u32be(&k, &h.node) != ERR_OK || reader_u32be(&k, &h.epoch) != ERR_OK ||
-        reader_varint(&v, &h.upto) != ERR_OK || reader_u64be(&v, &h.hlc) != ERR_OK || reader_u8(&v, &knows) != ERR_OK ||
+        reader_varint(&v, &h.upto) != ERR_OK || reader_u64be(&v, &h.hlc) != ERR_OK || reader_u8(&v, &flags) != ERR_OK ||
         reader_copy(&v, h.hash, sizeof(h.hash)) != ERR_OK) {
         return ERR_DAMAGED;
     }
-    h.knows_hash = knows != 0;
+    h.knows_hash = (flags & HEAD_KNOWS_HASH) != 0;
+    h.is_forgotten = (flags & HEAD_IS_FORGOTTEN) != 0;
     if (h.node == c->self.number && h.hlc > c->hlc) {
         c->hlc = h.hlc;
     }

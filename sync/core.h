@@ -26,6 +26,7 @@ struct head {
     uint64_t upto;
     uint64_t hlc; /* of the last held commit */
     bool knows_hash; /* false when the last settled commit was withheld */
+    bool is_forgotten; /* nothing is held of the last settled commit any more; its hash is known */
     uint8_t hash[COMMIT_HASH_BYTES];
 };
 
@@ -151,6 +152,17 @@ MUST_USE enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t e
 
 /* The secrets of the groups present in a commit that create dossiers, in order: what travels beside it. */
 MUST_USE enum err core_secrets_of(struct core *c, struct arena *a, const struct commit_view *v, struct buf *out);
+
+/**
+ * core_forget: takes a dossier off this node inside the caller's transaction: rows, conflicts, secret, what waits in
+ * quarantine, and its groups in the change log, whose commits stay as copies with these groups withheld, or go when
+ * nothing is left. What is settled stays settled, so nobody sends it again by itself; a sender that gives it anew
+ * (core_ingest) brings all of it back. Also for our own commits. Not a deletion: other nodes keep what they hold.
+ * Bytes stay in the write-ahead log until the store is checkpointed; the caller sees to that. Marks of imported rows
+ * stay: they are keyed hashes, and no row is imported twice.
+ * Errors: ERR_DENIED a book; store errors. ERR_OK also when nothing was there.
+ */
+MUST_USE enum err core_forget(struct core *c, struct arena *a, struct dossier_id dossier);
 
 /* --- membership
  * ---------------------------------------------------------------------------------------------------------- */

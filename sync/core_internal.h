@@ -52,6 +52,16 @@ MUST_USE enum err core_each_cell(const struct open_part *p, core_cell_fn fn, voi
 /* The id of the dossier that a group is about. */
 struct dossier_id core_group_dossier(const struct commit_view *v, const struct group_item *g);
 
+/* A growing list of commits. */
+struct dots {
+    struct arena *a;
+    struct dot *at;
+    size_t count;
+    size_t capacity;
+};
+
+enum err core_collect_dot(void *ctx, struct dot dot); /* a store_dot_fn into struct dots */
+
 /* --- quarantine.c: parts that are in the log but not applied ----------------------------------------------------- */
 
 enum { QUARANTINE_WHOLE_GROUP = 0xFF };
@@ -72,16 +82,20 @@ MUST_USE enum err quarantine_retry(struct core *c, const struct dossier_id *doss
 /* Takes one place off the list and, if it was there, tries its group again. */
 MUST_USE enum err quarantine_again(struct core *c, struct arena *a, const struct quarantine_place *at);
 MUST_USE enum err quarantine_clear(struct core *c);
+/* The commits with entries under this dossier; zero: those kept as a whole. */
+MUST_USE enum err quarantine_dots(struct core *c, struct dossier_id dossier, struct dots *out);
+/* Takes a dossier off the list. */
+MUST_USE enum err quarantine_drop(struct core *c, struct dossier_id dossier);
 enum { PLACE_KEY_BYTES = DOSSIER_ID_BYTES + DOT_KEY_BYTES + 4 + 1 };
 void quarantine_key(const struct quarantine_place *at, uint8_t out[PLACE_KEY_BYTES]);
 MUST_USE enum err quarantine_key_take(struct bytes key, struct quarantine_place *out);
 
-/* --- waiting.c: groups whose context names commits that nobody here has seen ------------------------------------- */
+/* --- waiting.c: parts whose context names commits that nobody here has seen ------------------------------------- */
 
 /* Whether every commit the context names is settled here, or proven by a later one of its origin. *missing: the first
  * that is not. */
 MUST_USE enum err waiting_check(struct core *c, const struct vv *context, bool *is_missing, struct dot *missing);
-/* Lists a group in quarantine until the missing commit is known to exist. */
+/* Lists a part in quarantine until the missing commit is known to exist. */
 MUST_USE enum err waiting_put(
     struct core *c, struct arena *a, const struct quarantine_place *at, struct dot missing, uint64_t hlc);
 /* Tries again what waited for commits of this origin up to here. */
@@ -89,6 +103,7 @@ MUST_USE enum err waiting_retry(struct core *c, struct dot upto);
 /* Tries again what waited for any commit of a node: it was revoked, and what lies beyond its cut counts nowhere. */
 MUST_USE enum err waiting_retry_node(struct core *c, uint32_t node);
 MUST_USE enum err waiting_clear(struct core *c);
+MUST_USE enum err waiting_drop(struct core *c, struct dossier_id dossier);
 
 /* --- more.c: a commit that is settled already, with more of it than is held ------------------------------------- */
 
@@ -141,6 +156,9 @@ bool core_manages(const struct member_user *user, uint32_t station);
 
 /* A login now means another user, or nobody: owners of the dossiers assigned to it are worked out again. */
 MUST_USE enum err core_refresh_owners(struct core *c, struct bytes login);
+
+/* Removes all conflict entries of a dossier. */
+MUST_USE enum err core_drop_conflicts(struct core *c, struct dossier_id dossier);
 
 /* Whether a field (NULL: the deletion mark) of a record has a conflict that waits for a person. */
 MUST_USE enum err core_is_open(struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f,

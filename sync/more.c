@@ -145,15 +145,16 @@ static enum err apply_new(const struct growing *gr, struct bytes secrets)
     return e;
 }
 
-/* The last settled commit was withheld: from now on its successor is checked against it. */
+/* The last settled commit was withheld, or forgotten: from now on its successor is checked against it. */
 static enum err tell_head(struct core *c, const struct commit_header *at, const uint8_t hash[COMMIT_HASH_BYTES])
 {
     const struct head *head = core_head(c, at->dot.node, at->dot.epoch);
-    if (head == NULL || head->upto != at->dot.seq || head->knows_hash) {
+    if (head == NULL || head->upto != at->dot.seq || (head->knows_hash && !head->is_forgotten)) {
         return ERR_OK;
     }
     struct head h = *head;
     h.knows_hash = true;
+    h.is_forgotten = false;
     h.hlc = at->hlc;
     memcpy(h.hash, hash, sizeof(h.hash));
     return core_set_head(c, &h);

@@ -201,26 +201,52 @@ enum err quarantine_retry(struct core *c, const struct dossier_id *dossier)
 
 enum err quarantine_again(struct core *c, struct arena *a, const struct quarantine_place *at)
 {
-    uint8_t key[PLACE_KEY_BYTES];
-    bool is_there = false;
-    enum err e = quarantine_has(c, a, at, &is_there);
-    if (e != ERR_OK || !is_there) {
-        return e;
+    bool was_there = false;
+    enum err e = quarantine_has(c, a, at, &was_there);
+    if (e == ERR_OK) {
+        e = quarantine_remove(c, a, at);
     }
-    quarantine_key(at, key);
-    e = remove_key(c, BYTES_OF(key));
-    return e == ERR_OK ? retry_group(c, a, at) : e;
+    return e == ERR_OK && was_there ? retry_group(c, a, at) : e;
 }
 
-enum err quarantine_clear(struct core *c)
+static enum err drop_all(struct core *c, const struct dossier_id *dossier)
 {
     struct arena list;
     arena_init(&list, c->mem, CORE_ARENA_BYTES);
     struct listing l = { .a = &list, .why = ERR_OK };
-    enum err e = list_of(c, NULL, &l);
+    enum err e = list_of(c, dossier, &l);
     for (size_t i = 0; e == ERR_OK && i < l.count; i++) {
         e = remove_key(c, l.keys[i]);
     }
     arena_release(&list);
+    return e;
+}
+
+enum err quarantine_clear(struct core *c)
+{
+    enum err e = drop_all(c, NULL);
     return e == ERR_OK ? waiting_clear(c) : e;
+}
+
+enum err quarantine_drop(struct core *c, struct dossier_id dossier)
+{
+    enum err e = c->pending > 0 ? drop_all(c, &dossier) : ERR_OK;
+    return e == ERR_OK ? waiting_drop(c, dossier) : e;
+}
+
+enum err quarantine_dots(struct core *c, struct dossier_id dossier, struct dots *out)
+{
+    struct arena list;
+    arena_init(&list, c->mem, CORE_ARENA_BYTES);
+    struct listing l = { .a = &list, .why = ERR_OK };
+    enum err e = c->pending > 0 ? list_of(c, &dossier, &l) : ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < l.count; i++) {
+        struct quarantine_place at;
+        e = quarantine_key_take(l.keys[i], &at);
+        if (e == ERR_OK) {
+            e = core_collect_dot(out, at.dot);
+        }
+    }
+    arena_release(&list);
+    return e;
 }

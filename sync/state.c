@@ -168,7 +168,8 @@ enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
         struct bytes bytes = { 0 };
         *bad = (struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto };
         dot_key(*bad, key);
-        if (h->knows_hash && c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes) != ERR_OK) {
+        if (h->knows_hash && !h->is_forgotten &&
+            c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes) != ERR_OK) {
             return ERR_DAMAGED;
         }
     }

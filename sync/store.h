@@ -15,6 +15,8 @@
  * bytes are copies in the caller's arena. S6  Reads outside a transaction see the last committed state. S7  Rows are
  * keyed by (entity, record id); put replaces the whole row. S8  ERR_NOT_FOUND is the only answer for a missing key; it
  * is not a failure.
+ *  S9  dossier_del leaves nothing of a dossier: neither itself nor its rows and touches, also not for a dossier that is
+ * put again under its id.
  */
 
 /* Ordered byte-string maps. Keys up to 64 bytes; values up to 1 MiB. */
@@ -94,6 +96,7 @@ struct store_ops {
     enum err (*dossier_put)(struct store *s, const struct dossier *d);
     /* dossier_put and touch_add in one. */
     enum err (*dossier_touched)(struct store *s, const struct dossier *d, struct dot dot);
+    enum err (*dossier_del)(struct store *s, struct dossier_id id); /* ERR_OK also when absent */
     /* In id order; from NULL starts at the first; visits ids > *from. */
     enum err (*dossier_scan)(struct store *s, const struct dossier_id *from, store_dossier_fn fn, void *ctx);
 

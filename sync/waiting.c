@@ -1,11 +1,11 @@
 /*
- * Owns: groups that wait for commits their context names. A context is the author's word for what he had seen; one that
- * names commits nobody has made yet would hide them when they come (docs/decisions/0018). So a group counts only once
- * every commit it names is settled here or proven by a later one of its origin; until then the whole group is held and
- * the dossier does not say it has been seen. Invariants: who waits is in quarantine as a whole group, and under the
- * first commit that is missing here; c->waiting is the number of keys; which groups count follows from the set of
- * commits held, never from the order they came in. Only the author's own groups wait: nothing of others depends on
- * them, because nobody can have seen what was not applied.
+ * Owns: parts that wait for commits their context names. A context is the author's word for what he had seen; one that
+ * names commits nobody has made yet would hide them when they come (docs/decisions/0018). So a part counts only once
+ * every commit it names is settled here or proven by a later one of its origin; until then it is held and does not let
+ * the dossier say that it has been seen. Invariants: who waits is in quarantine, and under the first commit that is
+ * missing here; c->waiting is the number of keys; which parts count follows from the set of parts held, never from the
+ * order they came in. Only the author's own parts wait: nothing of others depends on them, because nobody can have
+ * seen what was not applied.
  *
  * Key: missing dot, then the key of the quarantine.
  */
@@ -165,4 +165,37 @@ enum err waiting_clear(struct core *c)
 {
     const struct bytes all = { 0 };
     return c->waiting > 0 ? pass(c, all, all, false) : ERR_OK;
+}
+
+struct dropping {
+    struct dossier_id dossier;
+    struct due *due;
+};
+
+static enum err list_of_dossier(void *ctx, struct bytes key, struct bytes value)
+{
+    const struct dropping *dr = ctx;
+    bool is_ours =
+        key.len == WAITING_KEY_BYTES && memcmp(key.ptr + DOT_KEY_BYTES, dr->dossier.b, sizeof(dr->dossier.b)) == 0;
+    return is_ours ? list_due(dr->due, key, value) : ERR_OK;
+}
+
+enum err waiting_drop(struct core *c, struct dossier_id dossier)
+{
+    const struct bytes all = { 0 };
+    struct arena list;
+    arena_init(&list, c->mem, CORE_ARENA_BYTES);
+    struct due d = { .keys = c->waiting == 0 ? NULL : arena_array(&list, RETRY_KEYS_MAX, sizeof(*d.keys)) };
+    enum err e = c->waiting > 0 && d.keys == NULL ? ERR_NOMEM : ERR_OK;
+    for (d.count = RETRY_KEYS_MAX; e == ERR_OK && c->waiting > 0 && d.count == RETRY_KEYS_MAX;) {
+        struct dropping dr = { .dossier = dossier, .due = &d };
+        d.count = 0;
+        e = c->store->ops->scan(c->store, SPACE_WAITING, all, all, false, list_of_dossier, &dr);
+        e = e == ERR_BUSY ? ERR_OK : e;
+        for (size_t i = 0; e == ERR_OK && i < d.count; i++) {
+            e = remove_waiting(c, d.keys[i]);
+        }
+    }
+    arena_release(&list);
+    return e;
 }

@@ -1,5 +1,5 @@
 /*
- * The clauses S1 to S8 of sync/store.h, the byte maps, dossiers and touches, on each implementation. Rows are in
+ * The clauses S1 to S9 of sync/store.h, the byte maps, dossiers and touches, on each implementation. Rows are in
  * contract_store_rows.c. The name of a test of a clause starts with its number.
  */
 #include "tests/lib/store_suite.h"
@@ -559,6 +559,43 @@ static void imported_rows_are_a_set(void **state)
     assert_true(has);
 }
 
+static void s9_nothing_is_left_of_a_deleted_dossier(void **state)
+{
+    struct subject *t = subject_of(state);
+    const struct store_ops *ops = t->s->ops;
+    struct row row;
+    struct dossier d;
+    size_t dots = 0;
+    begin(t);
+    write_one_of_each(t);
+    put_dossier(t, 2);
+    insert_row(t, ENTITY_CUSTOMER, some_record_id(2, 0), 5);
+    insert_row(t, ENTITY_CONTACT_POINT, some_record_id(1, 7), 6);
+    commit(t);
+    begin(t);
+    ok(ops->dossier_del(t->s, some_dossier_id(1)));
+    is(ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row), ERR_NOT_FOUND);
+    ops->rollback(t->s);
+    assert_one_of_each(t, t->s, true);
+    begin(t);
+    ok(ops->dossier_del(t->s, some_dossier_id(1)));
+    ok(ops->dossier_del(t->s, some_dossier_id(1)));
+    ok(ops->dossier_del(t->s, some_dossier_id(3)));
+    is(ops->dossier_get(t->s, some_dossier_id(1), &t->a, &d), ERR_NOT_FOUND);
+    is(ops->touch_scan(t->s, some_dossier_id(1), count_dot, &dots), ERR_NOT_FOUND);
+    /* Neither itself nor a new one lends its place. */
+    put_dossier(t, 3);
+    put_dossier(t, 1);
+    commit(t);
+    for (uint32_t n = 1; n <= 3; n += 2) {
+        is(ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(n, 0), &t->a, &row), ERR_NOT_FOUND);
+        is(ops->row_get(t->s, ENTITY_CONTACT_POINT, some_record_id(n, 7), &t->a, &row), ERR_NOT_FOUND);
+        ok(ops->touch_scan(t->s, some_dossier_id(n), count_dot, &dots));
+    }
+    assert_int_equal(dots, 0);
+    assert_row(t, ENTITY_CUSTOMER, some_record_id(2, 0), 5);
+}
+
 static void clear_derived_empties_what_can_be_rebuilt(void **state)
 {
     struct subject *t = subject_of(state);
@@ -614,6 +651,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(touches_are_a_set_in_dot_order),
     SUITE_TEST(a_dossier_may_have_very_many_touches),
     SUITE_TEST(imported_rows_are_a_set),
+    SUITE_TEST(s9_nothing_is_left_of_a_deleted_dossier),
     SUITE_TEST(clear_derived_empties_what_can_be_rebuilt),
 };
 

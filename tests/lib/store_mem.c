@@ -9,6 +9,7 @@
 #include "tests/lib/store_mem.h"
 
 #include "schema/base/check.h"
+#include "tests/lib/row_image.h"
 
 #include <stdlib.h>
 
@@ -437,119 +438,24 @@ static enum err mem_touch_scan(struct store *s, struct dossier_id id, store_dot_
 
 /* ---- rows ---- */
 
-/* Fields that are computed or are the dossier itself are not stored: they read as NULL. */
-static enum value_type stored_type(const struct field *f)
-{
-    static const enum value_type types[] = {
-        [FIELD_TEXT] = VALUE_TEXT,
-        [FIELD_INT] = VALUE_INT,
-        [FIELD_BOOL] = VALUE_INT,
-        [FIELD_CODE] = VALUE_INT,
-        [FIELD_CODES] = VALUE_SET,
-        [FIELD_TEXTS] = VALUE_SET,
-        [FIELD_DATE] = VALUE_INT,
-        [FIELD_INSTANT] = VALUE_INT,
-        [FIELD_REF] = VALUE_ID,
-        [FIELD_USER] = VALUE_TEXT,
-        [FIELD_STATION] = VALUE_TEXT,
-    };
-    bool is_stored = f->merge != MERGE_DERIVED && (f->flags & FIELD_DOSSIER) == 0;
-    return is_stored ? types[f->type] : VALUE_NULL;
-}
-
 static void row_key(enum entity entity, struct record_id id, uint8_t out[ROW_KEY_BYTES])
 {
     out[0] = (uint8_t)entity;
     memcpy(out + 1, id.b, sizeof(id.b));
 }
 
-/* Image of a row: this head, its values (views empty), then all bytes: versions, extra, each value's. */
-struct row_head {
-    bool is_deleted;
-    size_t versions_len;
-    size_t extra_len;
-};
-
-static struct bytes take(struct bytes *rest, size_t len)
-{
-    struct bytes got = bytes_of(rest->ptr, len);
-    *rest = bytes_of(rest->ptr + len, rest->len - len);
-    return got;
-}
-
-/* values must hold field_count entries. Bytes are borrowed from the entry. */
 static struct row row_view(const struct entry *e, const struct entity_desc *d, struct value *values)
 {
-    struct bytes rest = entry_value(e);
-    struct row_head head;
-    struct row row = { .entity = d->entity, .values = values };
+    struct row row = row_image_view(entry_value(e), d, values);
     memcpy(row.id.b, e->data + 1, sizeof(row.id.b));
-    memcpy(&head, take(&rest, sizeof(head)).ptr, sizeof(head));
-    memcpy(values, take(&rest, d->field_count * sizeof(*values)).ptr, d->field_count * sizeof(*values));
-    row.is_deleted = head.is_deleted;
-    row.versions = take(&rest, head.versions_len);
-    row.extra = take(&rest, head.extra_len);
-    for (size_t i = 0; i < d->field_count; i++) {
-        values[i].s = take(&rest, values[i].s.len);
-    }
-    check(rest.len == 0);
     return row;
-}
-
-static enum err check_values(const struct entity_desc *d, const struct row *row)
-{
-    for (size_t i = 0; i < d->field_count; i++) {
-        enum value_type want = stored_type(&d->fields[i]);
-        const struct value *v = &row->values[i];
-        if (want == VALUE_NULL || v->type == VALUE_NULL) {
-            continue;
-        }
-        if (v->type != want || (v->type == VALUE_ID && v->s.len != RECORD_ID_BYTES)) {
-            return ERR_INVALID;
-        }
-    }
-    return ERR_OK;
-}
-
-static uint8_t *append(uint8_t *at, const void *from, size_t len)
-{
-    if (len > 0) {
-        memcpy(at, from, len);
-    }
-    return at + len;
 }
 
 static void write_row(struct store_mem *q, const struct entity_desc *d, const struct row *row)
 {
-    struct value values[FIELDS_PER_ENTITY_MAX] = { 0 };
-    size_t len = sizeof(struct row_head) + d->field_count * sizeof(*values) + row->versions.len + row->extra.len;
-    for (size_t i = 0; i < d->field_count; i++) {
-        if (stored_type(&d->fields[i]) == VALUE_NULL || row->values[i].type == VALUE_NULL) {
-            continue;
-        }
-        values[i].type = row->values[i].type;
-        if (values[i].type == VALUE_INT) {
-            values[i].i = row->values[i].i;
-        } else {
-            values[i].s = row->values[i].s;
-        }
-        len += values[i].s.len;
-    }
-    struct row_head head;
-    memset(&head, 0, sizeof(head));
-    head.is_deleted = row->is_deleted;
-    head.versions_len = row->versions.len;
-    head.extra_len = row->extra.len;
-    uint8_t *image = must(malloc(len));
-    uint8_t *at = append(image, &head, sizeof(head));
-    at = append(at, values, d->field_count * sizeof(*values));
-    at = append(at, row->versions.ptr, row->versions.len);
-    at = append(at, row->extra.ptr, row->extra.len);
-    for (size_t i = 0; i < d->field_count; i++) {
-        at = append(at, values[i].s.ptr, values[i].s.len);
-    }
-    check(at == image + len);
     uint8_t key[ROW_KEY_BYTES];
+    size_t len = 0;
+    uint8_t *image = row_image_new(d, row, &len);
     row_key(row->entity, row->id, key);
     struct bytes value = bytes_of(image, len);
     change(q, MAP_ROW, BYTES_OF(key), &value);
@@ -567,7 +473,7 @@ static enum err checked_write(struct store *s, const struct row *row, bool is_ne
     if (d == NULL) {
         return ERR_INVALID;
     }
-    if ((e = check_values(d, row)) != ERR_OK) {
+    if ((e = row_image_check(d, row)) != ERR_OK) {
         return e;
     }
     if (!has_dossier(q, record_dossier(row->id))) {
@@ -646,7 +552,7 @@ static enum err check_query(const struct entity_desc *d, const struct store_quer
     if (catalogue_field(d, query->field->number) != query->field) {
         return ERR_INVALID;
     }
-    enum value_type want = stored_type(query->field);
+    enum value_type want = row_image_type(query->field);
     bool fits = want != VALUE_NULL && (query->value.type == want || query->value.type == VALUE_NULL);
     return fits ? ERR_OK : ERR_INVALID;
 }
@@ -701,15 +607,41 @@ static enum err mem_row_count(struct store *s, enum entity entity, uint64_t *out
 
 /* ---- the rest ---- */
 
+static void clear_prefix(struct store_mem *q, unsigned map, struct bytes prefix)
+{
+    const struct map *m = &q->maps[map];
+    size_t i = map_lower(m, prefix);
+    while (i < m->count) {
+        uint8_t key[KEY_BYTES_MAX];
+        struct bytes found = entry_key(m->entries[i]);
+        if (found.len < prefix.len || !bytes_equal(bytes_of(found.ptr, prefix.len), prefix)) {
+            return;
+        }
+        memcpy(key, found.ptr, found.len);
+        change(q, map, bytes_of(key, found.len), NULL);
+    }
+}
+
 static void clear_map(struct store_mem *q, unsigned map)
 {
-    struct map *m = &q->maps[map];
-    while (m->count > 0) {
-        uint8_t key[KEY_BYTES_MAX];
-        struct bytes last = entry_key(m->entries[m->count - 1]);
-        memcpy(key, last.ptr, last.len);
-        change(q, map, bytes_of(key, last.len), NULL);
+    clear_prefix(q, map, (struct bytes){ 0 });
+}
+
+static enum err mem_dossier_del(struct store *s, struct dossier_id id)
+{
+    struct store_mem *q = own(s);
+    uint8_t key[1 + DOSSIER_ID_BYTES];
+    enum err e = may_write(q);
+    memcpy(key + 1, id.b, sizeof(id.b));
+    for (unsigned entity = 0; e == ERR_OK && entity <= ENTITY_MAX; entity++) {
+        key[0] = (uint8_t)entity;
+        clear_prefix(q, MAP_ROW, BYTES_OF(key));
     }
+    if (e == ERR_OK) {
+        clear_prefix(q, MAP_TOUCH, BYTES_OF(id.b));
+        change(q, MAP_DOSSIER, BYTES_OF(id.b), NULL);
+    }
+    return e;
 }
 
 static enum err mem_clear_derived(struct store *s)
@@ -743,6 +675,7 @@ static const struct store_ops mem_ops = {
     .dossier_get = mem_dossier_get,
     .dossier_put = mem_dossier_put,
     .dossier_touched = mem_dossier_touched,
+    .dossier_del = mem_dossier_del,
     .dossier_scan = mem_dossier_scan,
     .imported_put = mem_imported_put,
     .imported_has = mem_imported_has,

@@ -1,8 +1,8 @@
 /*
- * More of a known commit, in any order. A history of two nodes reaches a third piece by piece: of every commit first
- * nothing, some or all of its groups and parts, later others, mixed with what follows. Whenever one looks, the third
- * node is what a rebuild from the parts it holds makes it; when everything has come, it is the same as the first two,
- * to the byte of the log, and nothing is new to it any more.
+ * More of a known commit, in any order, and less of it. A history of two nodes reaches a third piece by piece: of every
+ * commit first nothing, some or all of its groups and parts, later others, mixed with what follows; and now and then it
+ * forgets a dossier. Whenever one looks, the third node is what a rebuild from the parts it holds makes it; when
+ * everything has come, it is the same as the first two, to the byte of the log, and nothing is new to it any more.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -198,6 +198,20 @@ static void give_again(struct run *r, struct dot dot)
     assert_true(e == ERR_OK || e == ERR_EXISTS || e == ERR_NOT_FOUND);
 }
 
+static enum err forget(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    const struct record_id *id = ctx;
+    (void)now;
+    return core_forget(c, a, record_dossier(*id));
+}
+
+static void forget_some(struct run *r)
+{
+    struct record_id id = r->customers[below(r, r->count)];
+    assert_int_equal(fleet_do(r->w.f, THIRD, forget, &id), ERR_OK);
+    assert_false(world_has(&r->w, THIRD, id));
+}
+
 static void is_what_a_rebuild_makes(struct run *r)
 {
     uint8_t before[32];
@@ -251,6 +265,9 @@ static void run_seed(uint64_t seed)
         } else if (upto < world_upto(&r.w, 1, origin, 1)) {
             give_next(&r, world_dot(origin, upto + 1));
             left--;
+        }
+        if (below(&r, 12) == 0) {
+            forget_some(&r);
         }
         if (below(&r, 20) == 0) {
             is_what_a_rebuild_makes(&r);

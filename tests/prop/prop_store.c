@@ -230,6 +230,9 @@ static void step(struct pair *p)
         step_map(p);
     } else if (what < 60) {
         step_dossier(p);
+    } else if (what < 62) {
+        struct dossier_id id = some_dossier_id(draw(p, DOSSIERS));
+        is(p->a->s->ops->dossier_del(p->a->s, id), p->b->s->ops->dossier_del(p->b->s, id));
     } else if (what < 99) {
         step_row(p);
     } else if (draw(p, 4) == 0) {
