@@ -44,6 +44,7 @@ const char *store_sql_space_table(enum store_space space)
         [SPACE_AUDIT] = "kv_audit",
         [SPACE_PEER] = "kv_peer",
         [SPACE_WAITING] = "kv_waiting",
+        [SPACE_BOX] = "kv_box",
     };
     check((unsigned)space < SPACE_COUNT);
     check(names[space] != NULL);
@@ -289,6 +290,12 @@ static enum err look_at_all(struct look *l)
         bool has_column[FIELDS_PER_ENTITY_MAX];
         check(entities[i].field_count <= FIELDS_PER_ENTITY_MAX);
         e = look_at_entity(l, &entities[i], has_column);
+    }
+    /* A space that came with a later build is one table more, no other layout. */
+    for (enum store_space s = 0; s < SPACE_COUNT && e == ERR_OK; s++) {
+        bool is_there = false;
+        e = has_object(l->db, store_sql_space_table(s), &is_there);
+        l->is_behind = l->is_behind || !is_there;
     }
     return e;
 }

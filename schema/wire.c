@@ -101,6 +101,7 @@ static void put_commits(struct buf *b, struct arena *a, const struct wire_messag
         jipan__item__init(&items[i]);
         items[i].commit = to_pb(in->items[i].commit);
         items[i].secrets = to_pb(in->items[i].secrets);
+        items[i].boxes = to_pb(in->items[i].boxes);
         items[i].node = in->items[i].node;
         items[i].epoch = in->items[i].epoch;
         items[i].upto = in->items[i].upto;
@@ -273,6 +274,7 @@ static enum err take_items(struct arena *a, const Jipan__Commits *in, struct wir
         const Jipan__Item *item = in->items[i];
         items[i] = (struct wire_item){ .commit = from_pb(item->commit),
             .secrets = from_pb(item->secrets),
+            .boxes = from_pb(item->boxes),
             .node = item->node,
             .epoch = item->epoch,
             .upto = item->upto };

@@ -44,6 +44,7 @@ struct wire_hello {
 struct wire_item {
     struct bytes commit;
     struct bytes secrets;
+    struct bytes boxes;
     uint32_t node;
     uint32_t epoch;
     uint64_t upto;

@@ -139,6 +139,10 @@ struct dossier_id core_group_book(const struct core *c);
 MUST_USE enum err core_ingest(
     struct core *c, struct arena *a, struct now now, struct bytes commit, struct bytes secrets);
 
+/* As core_ingest for a commit that this node keeps and hands on but cannot open: nothing is applied, nothing waits.
+ * Also ERR_EXISTS. */
+MUST_USE enum err core_ingest_sealed(struct core *c, struct arena *a, struct now now, const struct commit_view *v);
+
 /*
  * Origins are told to every peer in every hello, so nobody may fill the list: at most so many epochs of one node (a
  * restore makes one) and so many origins in all, with room left for our own. ERR_LIMIT: this one is not taken up.

@@ -6,6 +6,7 @@
  */
 #include "sync/gather.h"
 
+#include "sync/relay.h"
 #include "sync/scope.h"
 
 struct gathering {
@@ -15,6 +16,7 @@ struct gathering {
     uint64_t expected_seq;
     struct dot last; /* last dot settled by this batch for the origin */
     bool takes_all;
+    bool is_relay; /* this node is one */
     bool is_full;
     enum err failed; /* of a look-up inside keep() */
 };
@@ -32,26 +34,6 @@ static bool keep(void *ctx, const struct group_item *g, struct dossier_id dossie
     return e == ERR_OK && may;
 }
 
-static bool is_whole(const struct commit_view *v)
-{
-    struct body_cursor cursor = commit_groups(v);
-    struct group_item g;
-    while (commit_next_group(&cursor, &g) == ERR_OK) {
-        struct part_cursor parts;
-        struct part_item p;
-        if (g.is_withheld) {
-            return false;
-        }
-        parts = group_parts(&g);
-        while (group_next_part(&parts, &p) == ERR_OK) {
-            if (p.is_withheld) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
 static uint64_t present_groups(const struct commit_view *v)
 {
     struct body_cursor cursor = commit_groups(v);
@@ -63,25 +45,38 @@ static uint64_t present_groups(const struct commit_view *v)
     return n;
 }
 
-static enum err add_commit(struct gathering *ga, const struct commit_view *v)
+/* What must travel beside a commit: secrets in clear between nodes that serve, in boxes over a relay. */
+static enum err put_beside(
+    struct gathering *ga, const struct commit_view *whole, const struct commit_view *v, struct wire_item *item)
 {
-    struct buf secrets;
+    struct core *c = ga->g->core;
+    struct buf b;
+    bool is_boxed = ga->is_relay || ga->g->to->kind == NODE_RELAY;
+    buf_init(&b, c->mem, (size_t)COMMIT_GROUPS_MAX * RELAY_BOX_BYTES);
+    enum err e = ga->is_relay ? relay_boxes(c, ga->g->work, whole, v, &b)
+                 : is_boxed   ? relay_box(c, ga->g->work, v, &b)
+                              : core_secrets_of(c, ga->g->work, v, &b);
+    if (e == ERR_OK) {
+        e = arena_dup(ga->g->out, buf_view(&b), is_boxed ? &item->boxes : &item->secrets);
+    }
+    buf_release(&b);
+    /* Who cannot box what a relay needs leaves this origin to others. */
+    return e == ERR_NO_KEY && is_boxed ? ERR_BUSY : e;
+}
+
+static enum err add_commit(struct gathering *ga, const struct commit_view *whole, const struct commit_view *v)
+{
     struct wire_item *item = &ga->out->items[ga->out->count];
     *item = (struct wire_item){ .node = 0 };
-    buf_init(&secrets, ga->g->core->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
-    enum err e = core_secrets_of(ga->g->core, ga->g->work, v, &secrets);
+    enum err e = put_beside(ga, whole, v, item);
     if (e == ERR_OK) {
         e = arena_dup(ga->g->out, v->all, &item->commit);
     }
     if (e == ERR_OK) {
-        e = arena_dup(ga->g->out, buf_view(&secrets), &item->secrets);
-    }
-    buf_release(&secrets);
-    if (e == ERR_OK) {
         ga->out->count++;
         ga->out->commits++;
         ga->out->dossiers += present_groups(v);
-        ga->bytes += item->commit.len + item->secrets.len + 16;
+        ga->bytes += item->commit.len + item->secrets.len + item->boxes.len + 16;
     }
     return e;
 }
@@ -106,10 +101,11 @@ static enum err add_reduced(struct gathering *ga, const struct commit_view *v)
     buf_init(&reduced, ga->g->core->mem, COMMIT_MAX_BYTES);
     enum err e = seal_reduce(v, ga->g->work, keep, ga, &reduced, &any);
     e = e == ERR_OK ? ga->failed : e;
-    if (e == ERR_OK && any) {
+    /* The word of a relay counts nothing, so it gives what is signed: a commit with everything taken out. */
+    if (e == ERR_OK && (any || ga->is_relay)) {
         e = commit_parse(buf_view(&reduced), &small);
         if (e == ERR_OK) {
-            e = add_commit(ga, &small);
+            e = add_commit(ga, v, &small);
         }
     } else if (e == ERR_OK) {
         add_withheld(ga, v->header.dot);
@@ -126,7 +122,8 @@ static enum err add_any(struct gathering *ga, const struct commit_view *v)
         add_withheld(ga, v->header.dot);
         return ERR_OK;
     }
-    return ga->takes_all || v->header.dot.node == ga->g->to->number ? add_commit(ga, v) : add_reduced(ga, v);
+    bool is_whole = ga->takes_all || v->header.dot.node == ga->g->to->number;
+    return is_whole ? add_commit(ga, v, v) : add_reduced(ga, v);
 }
 
 /* ERR_BUSY ends the scan: the batch is full, or the rest of this origin is not ours to give. */
@@ -143,7 +140,7 @@ static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
         return ERR_DAMAGED;
     }
     ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
-    if (ga->is_full || dot.seq != ga->expected_seq || !is_whole(&v)) {
+    if (ga->is_full || dot.seq != ga->expected_seq || !relay_is_whole(&v)) {
         return ERR_BUSY;
     }
     arena_reset(ga->g->work);
@@ -188,9 +185,15 @@ static enum err gather_origin(struct gathering *ga, const struct head *h)
 
 enum err gather_commits(const struct gather *g, struct gathered *out)
 {
-    struct gathering ga = { .g = g, .out = out, .takes_all = scope_takes_all(g->to) };
+    struct gathering ga = { .g = g,
+        .out = out,
+        .takes_all = scope_takes_all(g->to) || g->to->kind == NODE_RELAY,
+        .is_relay = relay_is(g->core) };
     *out = (struct gathered){ .items = arena_array(g->out, GATHER_ITEMS_MAX, sizeof(*out->items)) };
     enum err e = out->items == NULL ? ERR_NOMEM : ERR_OK;
+    if (ga.is_relay && !relay_serves(g->to)) {
+        return e;
+    }
     for (size_t i = 0; e == ERR_OK && i < g->core->heads.count && !ga.is_full; i++) {
         e = gather_origin(&ga, &g->core->heads.at[i]);
     }

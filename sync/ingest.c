@@ -218,6 +218,31 @@ enum err core_apply_again(struct core *c, struct arena *a, const struct commit_v
     return ingest_groups(c, v, secrets, NULL);
 }
 
+enum err core_ingest_sealed(struct core *c, struct arena *a, struct now now, const struct commit_view *v)
+{
+    uint8_t hash[COMMIT_HASH_BYTES];
+    const struct head *head = core_head(c, v->header.dot.node, v->header.dot.epoch);
+    if (head != NULL && v->header.dot.seq <= head->upto) {
+        return ERR_EXISTS;
+    }
+    enum err e = check_place(head, &v->header);
+    if (e == ERR_OK) {
+        e = core_verify_commit(c, a, v, hash);
+    }
+    if (e == ERR_OK) {
+        e = check_chain(head, &v->header);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    e = append(c, v, hash);
+    if (e == ERR_OK && c->pending > 0) {
+        e = newer_arrived(c, a, v->header.dot);
+    }
+    c->hlc = hlc_observe(c->hlc, v->header.hlc, now);
+    return e;
+}
+
 enum err core_ingest(struct core *c, struct arena *a, struct now now, struct bytes commit, struct bytes secrets)
 {
     struct commit_view v;

@@ -29,7 +29,7 @@ enum {
     MEMBERS_STATIONS_MAX = 1024,
     MEMBERS_ENTRIES_MAX = 1 << 20,
     MEMBERS_GROUP_STATION = 0, /* in key epochs: the group itself; every node but relays is in its scope */
-    CLASS_KEYS_PER_EPOCH = CLASS_COUNT, /* one slot per class; PUBLIC unused */
+    CLASS_KEYS_PER_EPOCH = CLASS_COUNT, /* one slot per class; PUBLIC: boxes for relays, zero at laptops */
 };
 
 enum node_kind { NODE_STATION = 1, NODE_LAPTOP = 2, NODE_HUB = 3, NODE_RELAY = 4, NODE_AUDITOR = 5 };

@@ -142,8 +142,15 @@ enum err members_make_user(
 static enum err put_wrap(
     struct buf *body, const struct member_author *by, const struct member_node *to, const struct class_keys *keys)
 {
+    /* The key that boxes secrets for relays (sync/relay.h) would open to a laptop what was never sent to it. */
+    struct class_keys given = *keys;
+    if (to->kind != NODE_STATION && to->kind != NODE_HUB) {
+        sodium_memzero(given.key[CLASS_PUBLIC], KEY_BYTES);
+    }
     member_keys_put_wrap_head(body, keys->epoch, to->number);
-    return seal_wrap(by->rng, to->box_key, bytes_of(keys->key, sizeof(keys->key)), body);
+    enum err e = seal_wrap(by->rng, to->box_key, bytes_of(given.key, sizeof(given.key)), body);
+    sodium_memzero(&given, sizeof(given));
+    return e;
 }
 
 static uint32_t count_in_scope(const struct members *m, uint32_t station)

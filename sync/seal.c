@@ -184,6 +184,64 @@ enum err seal_open_part(const struct part_place *at, const uint8_t class_key[KEY
     return ERR_OK;
 }
 
+enum { SECRET_PLACE_BYTES = GROUP_ID_BYTES + DOT_KEY_BYTES + 3 * 4 + DOSSIER_ID_BYTES };
+
+static void secret_place_bytes(const struct secret_place *at, uint8_t out[SECRET_PLACE_BYTES])
+{
+    uint8_t *p = out;
+    memcpy(p, at->group_id, GROUP_ID_BYTES);
+    p += GROUP_ID_BYTES;
+    dot_key(at->header->dot, p);
+    p += DOT_KEY_BYTES;
+    put_be(p, at->group_index, 4);
+    put_be(p + 4, at->key_epoch, 4);
+    put_be(p + 8, at->station, 4);
+    memcpy(p + 12, at->dossier.b, DOSSIER_ID_BYTES);
+}
+
+static void secret_box_key(const uint8_t serving_key[KEY_BYTES], uint8_t out[KEY_BYTES])
+{
+    seal_hash(out, KEY_BYTES, "jipan/secret-box/v1", serving_key, NULL, 0);
+}
+
+static void secret_nonce(const struct secret_place *at, uint8_t out[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES])
+{
+    memcpy(out, at->header->salt, COMMIT_SALT_BYTES);
+    put_be(out + COMMIT_SALT_BYTES, at->group_index, 8);
+}
+
+void seal_secret(struct buf *out, const struct secret_place *at, const uint8_t serving_key[KEY_BYTES],
+    const uint8_t secret[SECRET_BYTES])
+{
+    uint8_t key[KEY_BYTES];
+    uint8_t ad[SECRET_PLACE_BYTES];
+    uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
+    uint8_t *p = buf_reserve(out, SECRET_BOX_BYTES);
+    if (p == NULL) {
+        return;
+    }
+    secret_box_key(serving_key, key);
+    secret_place_bytes(at, ad);
+    secret_nonce(at, nonce);
+    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(p, NULL, secret, SECRET_BYTES, ad, sizeof(ad), NULL, nonce, key);
+    sodium_memzero(key, sizeof(key));
+}
+
+enum err seal_open_secret(const struct secret_place *at, const uint8_t serving_key[KEY_BYTES],
+    const uint8_t sealed[SECRET_BOX_BYTES], uint8_t secret[SECRET_BYTES])
+{
+    uint8_t key[KEY_BYTES];
+    uint8_t ad[SECRET_PLACE_BYTES];
+    uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
+    secret_box_key(serving_key, key);
+    secret_place_bytes(at, ad);
+    secret_nonce(at, nonce);
+    int rc = crypto_aead_xchacha20poly1305_ietf_decrypt(
+        secret, NULL, NULL, sealed, SECRET_BOX_BYTES, ad, sizeof(ad), nonce, key);
+    sodium_memzero(key, sizeof(key));
+    return rc == 0 ? ERR_OK : ERR_SEAL;
+}
+
 void seal_commit_hash(const uint8_t group_id[GROUP_ID_BYTES], struct bytes header,
     const uint8_t root[COMMIT_HASH_BYTES], uint8_t out[COMMIT_HASH_BYTES])
 {

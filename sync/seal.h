@@ -56,6 +56,24 @@ void seal_part(struct buf *out, const struct part_place *at, const uint8_t class
 MUST_USE enum err seal_open_part(const struct part_place *at, const uint8_t class_key[KEY_BYTES],
     const uint8_t secret[SECRET_BYTES], struct bytes sealed, struct arena *a, struct bytes *out);
 
+/*
+ * A dossier's secret beside a commit that goes over a relay (docs/decisions/0015): under a key of (station, key epoch)
+ * that is used for nothing else. The nonce is the commit's salt and the group's index, so one secret has one box.
+ */
+enum { SECRET_BOX_BYTES = SECRET_BYTES + PART_TAG_BYTES };
+struct secret_place {
+    const uint8_t *group_id; /* 16 bytes */
+    const struct commit_header *header;
+    uint32_t group_index;
+    uint32_t key_epoch;
+    uint32_t station;
+    struct dossier_id dossier;
+};
+void seal_secret(struct buf *out, const struct secret_place *at, const uint8_t serving_key[KEY_BYTES],
+    const uint8_t secret[SECRET_BYTES]);
+MUST_USE enum err seal_open_secret(const struct secret_place *at, const uint8_t serving_key[KEY_BYTES],
+    const uint8_t sealed[SECRET_BOX_BYTES], uint8_t secret[SECRET_BYTES]);
+
 /* Root of the digest tree. ERR_FORMAT when withheld subtrees do not fit its shape. */
 MUST_USE enum err seal_root(const struct commit_view *v, struct arena *a, uint8_t out[COMMIT_HASH_BYTES]);
 /* Name of a commit for the chain: over label, group id, header and root. */

@@ -35,6 +35,7 @@ enum store_space {
     SPACE_AUDIT, /* number (u64 be) -> audit entry bytes */
     SPACE_PEER, /* by first byte of the key: configured links, witnessed audit heads, what nodes said they have */
     SPACE_WAITING, /* missing dot (16), quarantine key -> nothing: what waits for a commit that is not known to exist */
+    SPACE_BOX, /* dot key (16) -> boxed secrets beside a commit, on relays (sync/relay.h) */
     SPACE_COUNT,
 };
 

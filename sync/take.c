@@ -5,6 +5,8 @@
 #include "sync/take.h"
 
 #include "sync/newer.h"
+#include "sync/relay.h"
+#include "sync/scope.h"
 
 /* Whose word counts that commits are not for us. What lies beyond a revoked node's cut counts nowhere. Nothing else is
  * withheld from a station or hub that holds the group; others believe the origin itself, a station or hub that holds
@@ -37,6 +39,41 @@ static enum err take_withheld(const struct taking *t, const struct wire_item *it
     return e == ERR_OK ? vv_raise(t->known, t->known_arena, upto) : e;
 }
 
+/* From a relay: it cannot read, so it cannot judge what is not for whom. Who holds the group takes whole commits only.
+ */
+static enum err take_boxed(const struct taking *t, const struct member_node *self, const struct wire_item *item)
+{
+    struct commit_view v;
+    struct buf secrets;
+    enum err e = commit_parse(item->commit, &v);
+    if (e == ERR_OK && (item->secrets.len > 0 || (scope_takes_all(self) && !relay_is_whole(&v)))) {
+        e = ERR_PROTOCOL;
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    buf_init(&secrets, t->core->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
+    e = relay_unbox(t->core, &v, item->boxes, &secrets);
+    if (e == ERR_OK) {
+        e = core_ingest(t->core, t->work, t->now, item->commit, buf_view(&secrets));
+    }
+    buf_release(&secrets);
+    return e;
+}
+
+static enum err take_commit(const struct taking *t, const struct wire_item *item)
+{
+    const struct member_node *self = members_node(t->core->members, t->core->self.number);
+    const struct member_node *peer = members_node(t->core->members, t->from);
+    if (self != NULL && self->kind == NODE_RELAY) {
+        return relay_take(t->core, t->work, t->now, item);
+    }
+    if (self != NULL && peer != NULL && peer->kind == NODE_RELAY) {
+        return take_boxed(t, self, item);
+    }
+    return core_ingest(t->core, t->work, t->now, item->commit, item->secrets);
+}
+
 enum err take_item(const struct taking *t, const struct wire_item *item, struct taken *out)
 {
     struct commit_view v;
@@ -45,7 +82,7 @@ enum err take_item(const struct taking *t, const struct wire_item *item, struct 
     if (!out->is_commit) {
         return take_withheld(t, item);
     }
-    enum err e = core_ingest(t->core, t->work, t->now, item->commit, item->secrets);
+    enum err e = take_commit(t, item);
     out->is_new = e == ERR_OK;
     if (e == ERR_VERSION || e == ERR_GAP) {
         return newer_pass(t->core, t->work, item->commit, e);

@@ -474,8 +474,13 @@ static void class_keys_reach_the_entitled(void **state)
         const struct class_keys *theirs = members_current_keys(other, 1);
         assert_int_equal(theirs != NULL, has_keys[number]);
         if (theirs != NULL) {
-            assert_memory_equal(theirs, ours, sizeof(*ours));
-            assert_memory_equal(members_keys(other, 1, 1), members_keys(w->m, 1, 1), sizeof(*ours));
+            /* All but what boxes secrets for relays, which no laptop gets. */
+            static const uint8_t none[KEY_BYTES] = { 0 };
+            assert_memory_equal(theirs->key[CLASS_BUSINESS], ours->key[CLASS_BUSINESS],
+                sizeof(ours->key) - (size_t)CLASS_BUSINESS * KEY_BYTES);
+            assert_memory_equal(members_keys(other, 1, 1)->key[CLASS_BUSINESS],
+                members_keys(w->m, 1, 1)->key[CLASS_BUSINESS], KEY_BYTES);
+            assert_memory_equal(theirs->key[CLASS_PUBLIC], number == 2 ? none : ours->key[CLASS_PUBLIC], KEY_BYTES);
         }
         assert_int_equal(members_current_keys(other, MEMBERS_GROUP_STATION) != NULL, number != 4 && number != 6);
         assert_null(members_keys(other, 1, 3));
