@@ -98,6 +98,7 @@ int vault_file_close(sqlite3_file *base)
     page_cipher_release(&f->cipher);
     sodium_memzero(f->scratch, f->scratch_bytes);
     free(f->scratch);
+    free(f->wal.room);
     sodium_free(f->temp_key);
     check(pthread_mutex_lock(&files->mutex) == 0);
     files->open_files--;

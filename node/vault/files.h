@@ -70,6 +70,8 @@ struct wal_state {
     uint32_t pending_index;
     uint8_t pending_header[WAL_FRAME_HEADER_BYTES];
     uint32_t written; /* frames below this index were written through this handle in this generation */
+    uint8_t *room; /* sealed frames not yet written, the last `gathered` below `written`; NULL until needed */
+    uint32_t gathered;
     uint32_t synced; /* all frames below this index are durable and unchanged since */
 };
 

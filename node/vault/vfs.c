@@ -59,6 +59,7 @@ static void file_release(struct vault_file *f)
 {
     page_cipher_release(&f->cipher);
     free(f->scratch);
+    free(f->wal.room);
     free(f->remove_path);
     sodium_free(f->temp_key);
 }

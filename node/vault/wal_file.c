@@ -13,10 +13,22 @@
  * back for the page that follows; the rewrite of a header that exists already is never held back. Which of the two it
  * is follows from what was written through this handle since the last log header, never from salts or checksums: after
  * a cache spill SQLite writes frames with salt zero and rewrites all their headers at commit.
+ *
+ * New frames that follow each other are gathered and written by one call: at the last of a transaction, when the room
+ * is full, and before anything else is done with the file. What is gathered is sealed already.
  */
 #include "node/vault/files.h"
 
-enum { PAGE_AT = WAL_FRAME_HEADER_BYTES, BODY_AT = PAGE_NONCE_BYTES, FRAME_AT = BODY_AT + WAL_MARK_BYTES };
+#include <sodium.h>
+#include <stdlib.h>
+
+enum {
+    PAGE_AT = WAL_FRAME_HEADER_BYTES,
+    BODY_AT = PAGE_NONCE_BYTES,
+    FRAME_AT = BODY_AT + WAL_MARK_BYTES,
+    FRAME_COMMIT_AT = 4, /* in SQLite's frame header: pages of the database after the transaction, 0 before its last */
+    WAL_GATHER_FRAMES = 32,
+};
 
 static uint32_t frame_index(uint64_t at)
 {
@@ -47,15 +59,20 @@ enum err wal_header_open(struct page_cipher *c, const struct vault_files *files,
     return piece_open(c, files, PAGE_KIND_WAL_HEADER, 0, buf, WAL_HEADER_BYTES);
 }
 
+/* Seals the body that stands in piece, in place. */
+static enum err piece_seal(struct vault_file *f, enum page_kind kind, uint64_t index, uint8_t *piece, size_t body_len)
+{
+    uint8_t aad[PAGE_AAD_BYTES];
+    uint8_t *body = piece + BODY_AT;
+    page_aad(aad, f->files->db_id, kind, index);
+    return page_cipher_seal(
+        &f->cipher, f->files->keys->wal, aad, bytes_of(body, body_len), body, piece, body + body_len);
+}
+
 /* Seals the body that stands in scratch and writes the piece. */
 static int piece_write(struct vault_file *f, enum page_kind kind, uint64_t index, size_t body_len, uint64_t at)
 {
-    uint8_t aad[PAGE_AAD_BYTES];
-    uint8_t *body = f->scratch + BODY_AT;
-    page_aad(aad, f->files->db_id, kind, index);
-    enum err e = page_cipher_seal(
-        &f->cipher, f->files->keys->wal, aad, bytes_of(body, body_len), body, f->scratch, body + body_len);
-    if (e != ERR_OK) {
+    if (piece_seal(f, kind, index, f->scratch, body_len) != ERR_OK) {
         return SQLITE_IOERR_WRITE;
     }
     int error = f->disk->ops->pwrite(f->disk, f->scratch, body_len + PAGE_SEAL_BYTES, at);
@@ -93,6 +110,47 @@ static int frame_store(struct vault_file *f, uint32_t index)
     return rc;
 }
 
+/* Writes the gathered frames. After a failure they are as if they had never been given. */
+static int gathered_write(struct vault_file *f)
+{
+    struct wal_state *w = &f->wal;
+    if (w->gathered == 0) {
+        return SQLITE_OK;
+    }
+    uint32_t first = w->written - w->gathered;
+    int error =
+        f->disk->ops->pwrite(f->disk, w->room, (size_t)w->gathered * WAL_DISK_FRAME_BYTES, wal_frame_offset(first));
+    w->gathered = 0;
+    if (error != 0) {
+        w->written = first;
+    }
+    return sqlite_from_errno(f->files, error, SQLITE_IOERR_WRITE);
+}
+
+/* A frame behind all others. */
+static int frame_gather(struct vault_file *f, uint32_t index, const uint8_t *page)
+{
+    struct wal_state *w = &f->wal;
+    if (w->room == NULL) {
+        w->room = malloc((size_t)WAL_GATHER_FRAMES * WAL_DISK_FRAME_BYTES);
+        if (w->room == NULL) {
+            return SQLITE_IOERR_NOMEM;
+        }
+    }
+    uint8_t *piece = w->room + (size_t)w->gathered * WAL_DISK_FRAME_BYTES;
+    put_u32be(piece + BODY_AT, w->synced);
+    memcpy(piece + FRAME_AT, w->pending_header, WAL_FRAME_HEADER_BYTES);
+    memcpy(piece + FRAME_AT + PAGE_AT, page, VAULT_PAGE_BYTES);
+    if (piece_seal(f, PAGE_KIND_WAL_FRAME, index, piece, WAL_BODY_BYTES) != ERR_OK) {
+        sodium_memzero(piece, WAL_DISK_FRAME_BYTES);
+        return SQLITE_IOERR_WRITE;
+    }
+    w->gathered++;
+    w->written = index + 1;
+    bool is_last = get_u32be(w->pending_header + FRAME_COMMIT_AT) != 0;
+    return is_last || w->gathered == WAL_GATHER_FRAMES ? gathered_write(f) : SQLITE_OK;
+}
+
 static int wal_read_header(struct vault_file *f, uint8_t *out, size_t len, size_t at)
 {
     size_t got = 0;
@@ -119,6 +177,10 @@ static int wal_file_read(sqlite3_file *base, void *out, int amount, sqlite3_int6
     if (vault_files_poisoned(f->files) || f->wal.has_pending) {
         return SQLITE_IOERR_READ;
     }
+    int rc = gathered_write(f);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     if (at < WAL_HEADER_BYTES) {
         bool fits = len <= WAL_HEADER_BYTES - (size_t)at;
         return fits ? wal_read_header(f, out, len, (size_t)at) : SQLITE_IOERR_READ;
@@ -128,7 +190,7 @@ static int wal_file_read(sqlite3_file *base, void *out, int amount, sqlite3_int6
     if (len > WAL_FRAME_BYTES - within) {
         return SQLITE_IOERR_READ;
     }
-    int rc = frame_load(f, index);
+    rc = frame_load(f, index);
     if (rc == SQLITE_OK) {
         memcpy(out, f->scratch + FRAME_AT + within, len);
         return SQLITE_OK;
@@ -144,6 +206,7 @@ static int wal_file_read(sqlite3_file *base, void *out, int amount, sqlite3_int6
 
 static int wal_write_header(struct vault_file *f, const uint8_t *data)
 {
+    f->wal.gathered = 0; /* of the log that ends here */
     memcpy(f->scratch + BODY_AT, data, WAL_HEADER_BYTES);
     f->wal.written = 0;
     f->wal.synced = 0;
@@ -158,7 +221,10 @@ static int wal_write_frame_header(struct vault_file *f, uint32_t index, const ui
         memcpy(f->wal.pending_header, data, WAL_FRAME_HEADER_BYTES);
         return SQLITE_OK;
     }
-    int rc = frame_load(f, index);
+    int rc = gathered_write(f);
+    if (rc == SQLITE_OK) {
+        rc = frame_load(f, index);
+    }
     if (rc != SQLITE_OK) {
         return rc == SQLITE_NOTFOUND ? SQLITE_IOERR_WRITE : rc;
     }
@@ -169,6 +235,14 @@ static int wal_write_frame_header(struct vault_file *f, uint32_t index, const ui
 static int wal_write_page(struct vault_file *f, uint32_t index, const uint8_t *page)
 {
     struct wal_state *w = &f->wal;
+    if (w->has_pending && w->pending_index == index && index == w->written) {
+        w->has_pending = false;
+        return frame_gather(f, index, page);
+    }
+    int rc = gathered_write(f);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     if (w->has_pending && w->pending_index == index) {
         w->has_pending = false;
         memcpy(f->scratch + FRAME_AT, w->pending_header, WAL_FRAME_HEADER_BYTES);
@@ -177,7 +251,7 @@ static int wal_write_page(struct vault_file *f, uint32_t index, const uint8_t *p
             w->has_pending = false;
             return SQLITE_IOERR_WRITE;
         }
-        int rc = frame_load(f, index);
+        rc = frame_load(f, index);
         if (rc != SQLITE_OK) {
             return rc == SQLITE_NOTFOUND ? SQLITE_IOERR_WRITE : rc;
         }
@@ -216,7 +290,10 @@ static int wal_file_sync(sqlite3_file *base, int flags)
     if (f->wal.has_pending) {
         return SQLITE_IOERR_FSYNC;
     }
-    int rc = vault_file_sync(base, flags);
+    int rc = gathered_write(f);
+    if (rc == SQLITE_OK) {
+        rc = vault_file_sync(base, flags);
+    }
     if (rc == SQLITE_OK) {
         f->wal.synced = f->wal.written;
     }
@@ -230,6 +307,10 @@ static int wal_file_truncate(sqlite3_file *base, sqlite3_int64 size)
         return SQLITE_IOERR_TRUNCATE;
     }
     uint32_t frames = size <= WAL_HEADER_BYTES ? 0 : frame_index((uint64_t)size + WAL_FRAME_BYTES - 1);
+    int rc = gathered_write(f);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     int error = f->disk->ops->ftruncate(f->disk, size == 0 ? 0 : wal_frame_offset(frames));
     f->wal.has_pending = false;
     f->wal.written = f->wal.written < frames ? f->wal.written : frames;
@@ -241,6 +322,10 @@ static int wal_file_size(sqlite3_file *base, sqlite3_int64 *out)
 {
     struct vault_file *f = vault_file_of(base);
     uint64_t size = 0;
+    int rc = gathered_write(f);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     int error = f->disk->ops->size(f->disk, &size);
     if (error != 0) {
         return sqlite_from_errno(f->files, error, SQLITE_IOERR_FSTAT);

@@ -114,7 +114,8 @@ static struct arena_block *block_new(struct arena *a, size_t need)
     return b;
 }
 
-void *arena_alloc(struct arena *a, size_t bytes)
+/* Not zeroed. */
+static void *arena_raw(struct arena *a, size_t bytes)
 {
     if (bytes > a->max_bytes - a->used_bytes) {
         return NULL;
@@ -128,9 +129,17 @@ void *arena_alloc(struct arena *a, size_t bytes)
         }
     }
     void *p = b->data + b->used;
-    memset(p, 0, need);
     b->used += need;
     a->used_bytes += bytes;
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t bytes)
+{
+    void *p = arena_raw(a, bytes);
+    if (p != NULL) {
+        memset(p, 0, bytes);
+    }
     return p;
 }
 
@@ -145,7 +154,7 @@ void *arena_array(struct arena *a, size_t count, size_t each)
 
 enum err arena_dup(struct arena *a, struct bytes src, struct bytes *out)
 {
-    uint8_t *p = arena_alloc(a, src.len);
+    uint8_t *p = arena_raw(a, src.len);
     if (p == NULL) {
         return ERR_NOMEM;
     }
