@@ -4,6 +4,7 @@
  */
 #include "cli/cli.h"
 
+#include "node/upgrade.h"
 #include "schema/catalogue.h"
 
 #include <locale.h>
@@ -243,6 +244,19 @@ static enum err run_request(struct cli *c)
     return e;
 }
 
+/* The store was made by an earlier version: the first command after an upgrade takes its time. */
+static void show_upgrade(void *ctx, uint64_t done, uint64_t total)
+{
+    static bool is_said;
+    const struct cli *c = ctx;
+    if (!is_said) {
+        is_said = true;
+        cli_say(c, "程序已升级，正在整理库内容，请勿关闭",
+            "the program was upgraded, bringing the store up to it, do not stop");
+    }
+    out_progress(c, "升级", "upgrade", (size_t)done, (size_t)total, done == total);
+}
+
 static enum err run(struct cli *c)
 {
     enum err e = ERR_OK;
@@ -280,6 +294,7 @@ int main(int argc, char **argv)
         c.is_service = true;
     }
     defaults(&c);
+    upgrade_watch(show_upgrade, &c);
     c.args = json_object();
     enum err e = parse(&c, argc, argv);
     if (e == ERR_OK && c.verb == NULL) {

@@ -10,6 +10,7 @@
 #include "node/bundle_desk.h"
 #include "node/mark.h"
 #include "node/store_sqlite.h"
+#include "node/upgrade.h"
 #include "schema/base/check.h"
 
 #include <errno.h>
@@ -136,6 +137,9 @@ static enum err put_self(struct app *app, uint32_t number, const uint8_t sign_se
     if (e == ERR_OK) {
         e = app->store->ops->put(app->store, SPACE_META, BYTES_LIT("epoch"), BYTES_OF(epoch));
     }
+    if (e == ERR_OK) {
+        e = upgrade_stamp(app);
+    }
     sodium_memzero(all, sizeof(all));
     return e;
 }
@@ -211,6 +215,9 @@ static enum err open_rest(struct app *app, struct why *why)
 {
     enum err e = store_sqlite_new(vault_db(app->vault), &app->store, why);
     if (e == ERR_OK) {
+        e = upgrade_check(app, why);
+    }
+    if (e == ERR_OK) {
         e = load_self(app);
     }
     if (e == ERR_OK) {
@@ -221,6 +228,13 @@ static enum err open_rest(struct app *app, struct why *why)
     }
     if (e == ERR_OK) {
         e = open_core(app);
+    }
+    if (e == ERR_OK) {
+        e = upgrade_run(app, why);
+    }
+    if (e == ERR_VERSION && why->zh[0] == '\0') {
+        return why_set(why, e, "成员名册里有较新版本的内容，请升级程序后再打开；库未被改动",
+            "the membership log holds entries of a newer version: upgrade first; nothing was changed");
     }
     if (e == ERR_DAMAGED && why->zh[0] == '\0') {
         return why_set(why, e, "库内容不完整；请从备份恢复或重新加入集团",

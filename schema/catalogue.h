@@ -10,6 +10,12 @@
  * not compile.
  */
 
+/*
+ * Raised by one with every change of what a node makes of a change log: an entity, field, code, rule or right more.
+ * tests/golden/catalogue.txt holds what belongs to the number. docs/PROTOCOL.md section 7: what a change may be.
+ */
+enum { CATALOGUE_REVISION = 1 };
+
 /* X(NAME, number, zh, en). Numbers are wire format. PUBLIC and BUSINESS share one key. */
 #define CLASS_TABLE(X)                   \
     X(PUBLIC, 0, "公开", "public")       \
@@ -254,6 +260,9 @@ MUST_USE enum err field_parse(
  * only a code number or key this build does not know yet is let through (a newer node may have it).
  */
 MUST_USE enum err field_accepts(const struct field *f, struct arena *a, struct value v);
+
+/* False: an accepted value holds a code that this build does not know. */
+bool field_knows(const struct field *f, struct value v);
 
 /**
  * field_text: a value as canonical text (JSON value, CSV cell, dump): codes by key (unknown number: "#12"), dates

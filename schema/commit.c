@@ -7,7 +7,9 @@
 
 #include "schema/base/check.h"
 
-enum { ITEM_WITHHELD = 0, ITEM_GROUP = 1, GROUP_NEW = 1, PART_WITHHELD = 0x80, CELL_DECISION = 7 };
+enum { ITEM_WITHHELD = 0, ITEM_GROUP = 1, PART_WITHHELD = 0x80 };
+enum { GROUP_NEW = 1, GROUP_HINTS = 0x0E, GROUP_CRITICAL = 0x70, GROUP_CRITICAL_KNOWN = 0 };
+enum { CELL_NEWER_FIRST = 5, CELL_NEWER_LAST = 6, CELL_DECISION = 7 };
 
 void commit_header_put(struct buf *b, const struct commit_header *h)
 {
@@ -186,10 +188,12 @@ static enum err take_group_head(struct reader *r, struct group_item *g)
     if (e == ERR_OK && (flags & GROUP_NEW) == 0) {
         e = reader_copy(r, g->dossier.b, sizeof(g->dossier.b));
     }
-    if (e == ERR_OK && ((flags & ~GROUP_NEW) != 0 || kind == 0)) {
+    if (e == ERR_OK && ((flags & ~(GROUP_NEW | GROUP_HINTS | GROUP_CRITICAL)) != 0 || kind == 0)) {
         e = ERR_FORMAT;
     }
     g->is_new = (flags & GROUP_NEW) != 0;
+    g->is_newer = (flags & GROUP_CRITICAL & ~GROUP_CRITICAL_KNOWN) != 0;
+    g->flags = flags;
     g->kind = (enum dossier_kind)kind;
     g->head = bytes_of(start, (size_t)(r->ptr - start));
     return e;
@@ -381,6 +385,11 @@ enum err part_take_record(struct reader *r, struct part_record *out)
 
 void part_put_cell(struct buf *b, const struct part_cell *cell)
 {
+    if (cell->newer_kind != 0) {
+        buf_put_varint(b, (uint64_t)cell->number << 3 | cell->newer_kind);
+        buf_put_blob(b, cell->newer);
+        return;
+    }
     if (cell->is_decision) {
         buf_put_varint(b, (uint64_t)cell->number << 3 | CELL_DECISION);
         buf_put(b, cell->conflict, 16);
@@ -396,6 +405,16 @@ enum err part_take_cell(struct reader *r, struct part_cell *out)
     uint64_t tag = 0;
     enum err e = reader_varint_max(&probe, UINT32_MAX, &tag);
     if (e != ERR_OK) {
+        return e;
+    }
+    if ((tag & 7) >= CELL_NEWER_FIRST && (tag & 7) <= CELL_NEWER_LAST) {
+        cell.number = (uint32_t)(tag >> 3);
+        cell.newer_kind = (uint8_t)(tag & 7);
+        e = reader_blob(&probe, VALUE_SET_MAX_BYTES, &cell.newer);
+        if (e == ERR_OK) {
+            *r = probe;
+            *out = cell;
+        }
         return e;
     }
     if ((tag & 7) == CELL_DECISION) {

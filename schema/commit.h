@@ -13,7 +13,8 @@
  *   body   := items that together cover group_count leaves, in order
  *   item   := 00 leaves hash[32]                                   a withheld subtree of the digest tree
  *           | 01 head part_count parts
- *   head   := flags kind station [dossier[10] unless flags bit 0]   bit 0: the dossier is created by this commit
+ *   head   := flags kind station [dossier[10] unless flags bit 0]   bit 0: the dossier is created by this commit;
+ *             bits 1 to 3: hints an older build passes over; bits 4 to 6: critical ones, it does not apply the group
  *   part   := class key_epoch length sealed                         class bit 7: withheld, followed by hash[32] only
  *
  * Numbers without a width are varints in shortest form. The signature covers a label, the group id, the header and the
@@ -70,6 +71,8 @@ struct group_item {
     struct bytes slice; /* the whole item */
     struct bytes head; /* the hashed head bytes */
     bool is_new; /* the dossier is created here; id is derived from the salt (sync/seal.h) */
+    bool is_newer; /* has a critical flag that this build does not know: kept, not applied */
+    uint8_t flags;
     enum dossier_kind kind;
     uint32_t station;
     struct dossier_id dossier; /* not filled when is_new */
@@ -119,7 +122,9 @@ void commit_put_part_withheld(struct buf *b, enum class_ class_, const uint8_t h
  *   body   := context author standing purpose record_count records
  *   record := entity ref cell_count cells
  *   ref    := 0 main record of the dossier | 1 suffix[6] | n >= 2 record number n - 2 created by this commit in this
- * group cell   := value (tagged, schema/value.h) | (number << 3 | 7) conflict_id[16] reason, then the value it decides
+ * group
+ *   cell   := value (tagged, schema/value.h) | (number << 3 | 7) conflict_id[16] reason, then the value it decides
+ *           | (number << 3 | 5 or 6) blob: kinds of a later version
  */
 struct part_head {
     struct vv context;
@@ -144,6 +149,8 @@ struct part_record {
 };
 
 struct part_cell {
+    uint8_t newer_kind; /* not 0: a kind this build does not know; then only number and newer are set */
+    struct bytes newer;
     uint32_t number; /* field number; 0 is the record's deletion mark */
     struct value value;
     bool is_decision;

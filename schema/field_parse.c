@@ -186,6 +186,11 @@ enum err field_accepts(const struct field *f, struct arena *a, struct value v)
     return value_equal(normal, v) ? ERR_OK : ERR_INVALID;
 }
 
+bool field_knows(const struct field *f, struct value v)
+{
+    return f->type != FIELD_CODE || v.type != VALUE_INT || code_by_number(f->codes, v.i) != NULL;
+}
+
 static enum err parse_int(const struct field *f, struct bytes text, int64_t *out, struct why *why)
 {
     bool is_negative = text.len > 0 && text.ptr[0] == '-';

@@ -47,6 +47,7 @@ struct applying {
     struct judged *cells; /* of the part at hand */
     size_t cell_count;
     size_t cell_capacity;
+    struct newer_seen newer; /* in the part at hand */
     const struct member_user *author; /* of the part at hand */
     uint32_t scope;
 };
@@ -198,6 +199,8 @@ static enum err judge_cell(void *ctx, const struct cell_place *at, const struct 
     if (e != ERR_OK) {
         return e == ERR_NOMEM ? e : ERR_DENIED;
     }
+    /* A code of a later version is kept as it is, but how it ranks among others is not known yet. */
+    ap->newer.any = ap->newer.any || (at->field != NULL && !field_knows(at->field, cell->value));
     e = building_get(ap, at->desc, at->id);
     if (e == ERR_OK) {
         e = cells_room(ap);
@@ -223,6 +226,17 @@ static enum err judge_context(struct applying *ap, const struct vv *context)
     return e == ERR_OK && is_missing ? ERR_GAP : e;
 }
 
+/* Listed for the day of the upgrade, and for whoever asks what is not shown. */
+static enum err note_newer(struct applying *ap, const struct part_item *item)
+{
+    const struct quarantine_place at = { .dossier = ap->dossier->id,
+        .dot = ap->v->header.dot,
+        .group = ap->g->index,
+        .part = (uint8_t)(QUARANTINE_BUT_NEWER | item->index) };
+    enum err why = ap->newer.of_known_field ? ERR_UNKNOWN_KIND : ERR_VERSION;
+    return quarantine_put(ap->c, ap->a, &at, why, ap->v->header.hlc);
+}
+
 static enum err apply_part(struct applying *ap, const struct part_item *item)
 {
     struct open_part part;
@@ -240,6 +254,8 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
     }
     if (e == ERR_OK) {
         part.ids = &ap->ids;
+        part.newer = &ap->newer;
+        ap->newer = (struct newer_seen){ .any = false };
         ap->cell_count = 0;
         e = core_each_cell(&part, judge_cell, ap);
     }
@@ -251,7 +267,7 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
     for (size_t i = 0; e == ERR_OK && i < ap->cell_count; i++) {
         e = apply_cell(ap, &part.head, &ap->cells[i]);
     }
-    return e;
+    return e == ERR_OK && ap->newer.any && ap->own == NULL ? note_newer(ap, item) : e;
 }
 
 /* A part that is not applied now is listed, with the reason. */

@@ -59,6 +59,8 @@ struct core {
     struct heads heads;
     struct audit audit;
     uint64_t pending; /* parts waiting in quarantine for their dossier or key */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* of a rebuild, in commits; NULL: nobody asks */
+    void *progress_ctx;
     uint64_t waiting; /* of these, groups that wait for a commit their context names */
     struct rights_memo memo;
     struct pack pack;

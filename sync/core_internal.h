@@ -15,11 +15,18 @@ struct new_ids {
     struct record_id at[NEW_IDS_KEPT];
 };
 
+/* What a part holds that this build cannot read; the rest of it is applied. */
+struct newer_seen {
+    bool any;
+    bool of_known_field; /* among it a write of a field that this build can write too */
+};
+
 struct open_part {
     const struct commit_view *v;
     const struct group_item *g;
     struct dossier_id dossier;
     struct new_ids *ids; /* of the group; NULL: nobody keeps them */
+    struct newer_seen *newer; /* NULL: nobody asks */
     uint32_t index; /* inside the group */
     enum class_ class_;
     struct part_head head;
@@ -64,13 +71,14 @@ enum err core_collect_dot(void *ctx, struct dot dot); /* a store_dot_fn into str
 
 /* --- quarantine.c: parts that are in the log but not applied ----------------------------------------------------- */
 
-enum { QUARANTINE_WHOLE_GROUP = 0xFF };
+/* Besides the index of a part: all of the group; or the part is applied but for what is newer. */
+enum { QUARANTINE_WHOLE_GROUP = 0xFF, QUARANTINE_BUT_NEWER = 0x80 };
 
 struct quarantine_place {
     struct dossier_id dossier; /* zero: the whole commit */
     struct dot dot;
     uint32_t group;
-    uint8_t part; /* QUARANTINE_WHOLE_GROUP: all of the group */
+    uint8_t part;
 };
 
 MUST_USE enum err quarantine_put(

@@ -228,7 +228,7 @@ static enum err take_node_place(struct reader *r, struct member_node *n)
         e = reader_u8(r, &kind);
     }
     if (e == ERR_OK && (kind < NODE_STATION || kind > NODE_AUDITOR)) {
-        e = ERR_FORMAT;
+        e = kind == 0 ? ERR_FORMAT : ERR_VERSION; /* what such a node may do is not known here */
     }
     if (e == ERR_OK) {
         n->kind = (enum node_kind)kind;

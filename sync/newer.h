@@ -19,6 +19,18 @@ MUST_USE enum err newer_pass(struct core *c, struct arena *a, struct bytes commi
 /* A commit was taken in: its origin does not stand still at it, whatever was claimed. */
 MUST_USE enum err newer_arrived(struct core *c, struct arena *a, struct dot dot);
 
+/**
+ * newer_context: what an author here has really seen of a dossier, for a part of this class: `seen` without the commits
+ * from the first one on of which a part of this class is kept but not applied. So a write here never replaces what its
+ * author could not see; the price is that it may be called concurrent with something he did see.
+ */
+MUST_USE enum err newer_context(struct core *c, struct arena *a, struct dossier_id dossier, enum class_ class_,
+    const struct vv *seen, struct vv *out);
+
+/* Whether an upgrade may bring something to light: anything is held back but for want of a commit or a right to be
+ * here. */
+MUST_USE enum err newer_waits(struct core *c, bool *out);
+
 /* For status. */
 enum { NEWER_STOPPED_MAX = 64 };
 struct newer_count {

@@ -7,7 +7,8 @@
 enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
     const struct part_item *p, const struct dossier *d, struct open_part *out)
 {
-    if (p->class_ >= CLASS_COUNT || class_key(p->class_) != p->class_) {
+    bool is_known_kind = g->kind >= DOSSIER_CUSTOMER && g->kind <= DOSSIER_GROUP_BOOK;
+    if (g->is_newer || !is_known_kind || p->class_ >= CLASS_COUNT || class_key(p->class_) != p->class_) {
         return ERR_UNKNOWN_KIND;
     }
     const struct class_keys *keys = members_keys(c->members, g->station, p->key_epoch);
@@ -70,6 +71,20 @@ static struct record_id resolve(const struct open_part *p, const struct record_r
     return id;
 }
 
+/* Whether a cell is of a later version: of an entity, a field or a kind this build does not know. */
+static bool is_newer(const struct open_part *p, const struct part_cell *cell, const struct cell_place *at)
+{
+    bool is_known = at->desc != NULL && (cell->number == 0 || catalogue_field(at->desc, cell->number) != NULL);
+    if (is_known && cell->newer_kind == 0) {
+        return false;
+    }
+    if (p->newer != NULL) {
+        p->newer->any = true;
+        p->newer->of_known_field = p->newer->of_known_field || is_known;
+    }
+    return true;
+}
+
 /* False: not for this build, or not in the part of its class. The deletion mark is a business matter. */
 static bool find_place(const struct open_part *p, const struct part_cell *cell, struct cell_place *at)
 {
@@ -111,7 +126,7 @@ enum err core_each_cell(const struct open_part *p, core_cell_fn fn, void *ctx)
         for (uint32_t k = 0; e == ERR_OK && k < rec.cell_count; k++) {
             struct part_cell cell = { 0 };
             e = part_take_cell(&r, &cell);
-            if (e == ERR_OK && find_place(p, &cell, &at)) {
+            if (e == ERR_OK && !is_newer(p, &cell, &at) && find_place(p, &cell, &at)) {
                 e = fn(ctx, &at, &cell);
             }
         }

@@ -180,6 +180,8 @@ enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
 /* --- rebuild
  * --------------------------------------------------------------------------------------------------------------- */
 
+enum { REBUILD_STEP = 256 };
+
 struct replay {
     struct core *c;
     struct arena list;
@@ -254,6 +256,9 @@ enum err core_rebuild(struct core *c, struct arena *a, struct now now)
     }
     for (size_t i = 0; e == ERR_OK && i < r.count; i++) {
         e = replay_one(&r, r.at[i]);
+        if (e == ERR_OK && c->progress != NULL && ((i + 1) % REBUILD_STEP == 0 || i + 1 == r.count)) {
+            c->progress(c->progress_ctx, i + 1, r.count);
+        }
     }
     arena_release(&r.work);
     arena_release(&r.list);

@@ -5,6 +5,7 @@
  * applied.
  */
 #include "sync/core_internal.h"
+#include "sync/newer.h"
 
 #include "schema/base/check.h"
 
@@ -271,10 +272,15 @@ static void put_record(struct emitting *em, const struct draft_record *rec, enum
 
 static void put_part(struct emitting *em, const struct draft_group *g, enum class_ class_, uint32_t part_index)
 {
-    struct part_head head = { .context = g->context,
-        .author = em->dr->author->number,
-        .standing = g->standing,
-        .purpose = em->dr->req->purpose };
+    struct part_head head = {
+        .author = em->dr->author->number, .standing = g->standing, .purpose = em->dr->req->purpose
+    };
+    struct drafting *dr = em->dr;
+    enum err e = newer_context(dr->c, dr->a, g->dossier.id, class_, &g->context, &head.context);
+    if (e != ERR_OK) {
+        em->out->err = e;
+        return;
+    }
     for (size_t i = 0; i < g->record_count; i++) {
         head.record_count += g->records[i].cells[class_] > 0 ? 1 : 0;
     }

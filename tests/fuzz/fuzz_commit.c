@@ -25,7 +25,11 @@ static void put_group(struct buf *b, const struct group_item *g)
     struct part_cursor c = group_parts(g);
     struct part_item p;
     enum err e = ERR_OK;
+    size_t start = b->len;
     commit_put_group_head(b, g->is_new, g->kind, g->station, g->dossier);
+    if (b->err == ERR_OK) {
+        b->ptr[start + 1] = g->flags; /* hints and flags of later versions are never written here, but kept */
+    }
     buf_put_varint(b, g->part_count);
     while ((e = group_next_part(&c, &p)) == ERR_OK) {
         put_part(b, &p);

@@ -30,7 +30,10 @@ static void put_group(
     const struct class_keys *keys = members_current_keys(c->members, g->station);
     struct dossier_id id = g->is_new ? seal_new_dossier(h->salt, index) : g->dossier;
     check(keys != NULL);
+    size_t start = out->len;
     commit_put_group_head(out, g->is_new, g->kind, g->station, g->dossier);
+    check(out->err == ERR_OK);
+    out->ptr[start + 1] |= g->flags;
     buf_put_varint(out, g->part_count);
     for (size_t i = 0; i < g->part_count; i++) {
         struct buf plain;

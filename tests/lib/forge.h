@@ -18,6 +18,7 @@ struct forged_part {
 
 struct forged_group {
     bool is_new;
+    uint8_t flags; /* besides: hints and flags of later versions */
     enum dossier_kind kind;
     uint32_t station;
     struct dossier_id dossier;

@@ -421,7 +421,7 @@ static void well_signed_nonsense_is_refused(void **state)
         { "trailing byte", MEMBER_STATION, ERR_FORMAT, 5, { 3, 1, 'X', 0, 0 } },
         { "code too long", MEMBER_STATION, ERR_LIMIT, 2, { 3, 17 } },
         { "long varint", MEMBER_STATION, ERR_FORMAT, 3, { 0x83, 0, 1 } },
-        { "node kind", MEMBER_NODE, ERR_FORMAT, 3, { 2, 6, 1 } },
+        { "node kind", MEMBER_NODE, ERR_VERSION, 3, { 2, 6, 1 } },
         { "no wraps", MEMBER_KEYS, ERR_FORMAT, 2, { 1, 0 } },
         { "wraps too many", MEMBER_KEYS, ERR_LIMIT, 3, { 1, 0xff, 0x7f } },
         { "keys nowhere", MEMBER_KEYS, ERR_INVALID, 2, { 9, 1 } },

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "sync/core_internal.h"
 #include "sync/newer.h"
 #include "sync/take.h"
 #include "tests/lib/fleet_world.h"
@@ -204,6 +205,163 @@ static void test_claims_of_newer_formats_are_bounded(void **state)
     fleet_free(w.f);
 }
 
+/* --- contents nobody here can read --- */
+
+static const struct part_cell sex_cell = { .number = 3, .value = { .type = VALUE_INT, .i = 2 } };
+static const struct part_record main_customer = { .entity = ENTITY_CUSTOMER, .cell_count = 1 };
+
+static struct forged_part part_of(const struct world *w, const struct part_cell *cells, enum class_ class_)
+{
+    return (struct forged_part){ .class_ = class_,
+        .head = { .author = w->seller, .standing = 2, .purpose = PURPOSE_P1 },
+        .records = &main_customer,
+        .record_count = 1,
+        .cells = cells };
+}
+
+/* The next commit of node 3 on a customer of station 1. */
+static struct bytes forged(
+    const struct world *w, struct record_id id, const struct forged_part *parts, size_t count, uint64_t seq)
+{
+    struct dossier d = { 0 };
+    struct store *s = fleet_store(w->f, 3);
+    const struct head *head = core_head(fleet_core(w->f, 2), 3, 1);
+    assert_int_equal(s->ops->dossier_get(s, record_dossier(id), fleet_arena(w->f, 3), &d), ERR_OK);
+    const struct forged_group g = {
+        .kind = DOSSIER_CUSTOMER, .station = 1, .dossier = d.id, .secret = d.secret, .parts = parts, .part_count = count
+    };
+    const struct forged_commit c = {
+        .node = 3, .dot = world_dot(3, seq), .prev = head == NULL ? NULL : head->hash, .groups = &g, .group_count = 1
+    };
+    return forge_commit(w->f, &c);
+}
+
+/* Nodes 1 and 2 take it in; node 1 again by a rebuild. They agree, and node 2 holds what was sent, byte by byte. */
+static void both_take(const struct world *w, struct bytes commit, uint64_t seq)
+{
+    struct bytes kept = { 0 };
+    struct bytes secrets = { 0 };
+    assert_int_equal(fleet_ingest(w->f, 2, commit, (struct bytes){ 0 }), ERR_OK);
+    assert_int_equal(fleet_ingest(w->f, 1, commit, (struct bytes){ 0 }), ERR_OK);
+    assert_int_equal(fleet_rebuild(w->f, 1), ERR_OK);
+    assert_true(fleet_same_hash(w->f, 1, 2));
+    assert_int_equal(fleet_quarantined(w->f, 1, ERR_OK), fleet_quarantined(w->f, 2, ERR_OK));
+    assert_int_equal(fleet_commit_of(w->f, 2, world_dot(3, seq), &kept, &secrets), ERR_OK);
+    assert_true(bytes_equal(kept, commit));
+}
+
+/* A cell of a later kind is passed over, the cells beside it count. */
+static void test_newer_kind_of_cell(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    for (uint8_t kind = 5; kind <= 6; kind++) {
+        const struct part_cell cells[2] = { { .number = 2, .newer_kind = kind, .newer = BYTES_LIT("\xFF\x00 any") },
+            { .number = 3, .value = { .type = VALUE_INT, .i = kind == 5 ? 2 : 3 } } };
+        const struct part_record two = { .entity = ENTITY_CUSTOMER, .cell_count = 2 };
+        struct forged_part part = part_of(&w, cells, CLASS_CONTACT);
+        part.records = &two;
+        part.head.context = (struct vv){ .at = (struct dot[]){ world_dot(3, 1) }, .count = kind == 5 ? 0 : 1 };
+        both_take(&w, forged(&w, id, &part, 1, kind - 4), kind - 4);
+        assert_true(world_shows(&w, 2, ENTITY_CUSTOMER, id, "sex", kind == 5 ? "F" : "U"));
+        assert_int_equal(fleet_quarantined(w.f, 2, ERR_UNKNOWN_KIND), kind - 4);
+        assert_int_equal(newer_at(&w, 2).parts, kind - 4);
+    }
+    fleet_free(w.f);
+}
+
+/*
+ * Node 3 wrote the name in a way this build cannot read, and the sex in one it can. Whoever changes the name here has
+ * not seen that: his change must not count as made in knowledge of it. The same for a part that waits as a whole, but
+ * not for one that is of another class.
+ */
+static void context_leaves_out(enum class_ waits, bool is_whole, bool is_capped)
+{
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    const uint8_t noise[] = { 0xFF };
+    const struct part_cell name = { .number = 2, .newer_kind = 5, .newer = BYTES_LIT("x") };
+    struct forged_part part = part_of(&w, &name, waits);
+    part.raw = is_whole ? BYTES_OF(noise) : part.raw;
+    both_take(&w, forged(&w, id, &part, 1, 1), 1);
+    assert_int_equal(world_set_name(&w, 2, id, "陈小文"), ERR_OK);
+    struct bytes bytes = { 0 };
+    struct bytes secrets = { 0 };
+    struct commit_view v;
+    struct group_item g;
+    struct part_item p;
+    struct open_part open;
+    struct dossier d = { 0 };
+    struct core *c = fleet_core(w.f, 2);
+    assert_int_equal(fleet_commit_of(w.f, 2, world_dot(2, 1), &bytes, &secrets), ERR_OK);
+    assert_int_equal(commit_parse(bytes, &v), ERR_OK);
+    struct body_cursor groups = commit_groups(&v);
+    assert_int_equal(commit_next_group(&groups, &g), ERR_OK);
+    struct part_cursor parts = group_parts(&g);
+    assert_int_equal(group_next_part(&parts, &p), ERR_OK);
+    assert_int_equal(c->store->ops->dossier_get(c->store, g.dossier, fleet_arena(w.f, 2), &d), ERR_OK);
+    assert_int_equal(core_open_part(c, fleet_arena(w.f, 2), &v, &g, &p, &d, &open), ERR_OK);
+    bool names_it = false;
+    for (size_t i = 0; i < open.head.context.count; i++) {
+        names_it = names_it || open.head.context.at[i].node == 3;
+    }
+    assert_true(names_it != is_capped);
+    fleet_free(w.f);
+}
+
+static void test_unseen_is_not_replaced(void **state)
+{
+    (void)state;
+    context_leaves_out(CLASS_CONTACT, false, true);
+    context_leaves_out(CLASS_CONTACT, true, true);
+    context_leaves_out(CLASS_IDENTITY, true, false);
+    context_leaves_out((enum class_)19, true, false);
+}
+
+/* Flags and kinds of dossiers: a hint changes nothing, the rest waits as a whole and is nobody's fault. */
+static void test_newer_groups(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t flags;
+        uint8_t kind;
+        size_t waiting;
+    } cases[] = { { 0x02, 0, 0 }, { 0x0E, 0, 0 }, { 0x10, 0, 1 }, { 0x42, 0, 1 }, { 0x01, 9, 1 } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct world w = world_new(3);
+        struct record_id id = world_customer(&w);
+        const struct forged_part part = part_of(&w, &sex_cell, CLASS_CONTACT);
+        struct dossier d = { 0 };
+        struct store *s = fleet_store(w.f, 3);
+        assert_int_equal(s->ops->dossier_get(s, record_dossier(id), fleet_arena(w.f, 3), &d), ERR_OK);
+        bool is_new = (cases[i].flags & 1) != 0;
+        const struct forged_group g = { .is_new = is_new,
+            .flags = cases[i].flags,
+            .kind = cases[i].kind == 0 ? DOSSIER_CUSTOMER : (enum dossier_kind)cases[i].kind,
+            .station = 1,
+            .dossier = d.id,
+            .secret = d.secret,
+            .parts = &part,
+            .part_count = 1 };
+        const struct forged_commit c = { .node = 3, .dot = world_dot(3, 1), .groups = &g, .group_count = 1 };
+        struct bytes commit = forge_commit(w.f, &c);
+        struct bytes secrets = is_new ? BYTES_OF(d.secret) : (struct bytes){ 0 };
+        assert_int_equal(fleet_ingest(w.f, 2, commit, secrets), ERR_OK);
+        assert_int_equal(fleet_quarantined(w.f, 2, ERR_UNKNOWN_KIND), cases[i].waiting);
+        assert_true(world_shows(&w, 2, ENTITY_CUSTOMER, id, "sex", cases[i].waiting == 0 ? "F" : ""));
+        /* Through node 2 to node 1, with its secret, byte by byte. */
+        world_carry(&w, 2, 1, 3);
+        struct bytes kept = { 0 };
+        struct bytes also = { 0 };
+        assert_int_equal(fleet_commit_of(w.f, 1, world_dot(3, 1), &kept, &also), ERR_OK);
+        assert_true(bytes_equal(kept, commit) && bytes_equal(also, secrets));
+        assert_int_equal(fleet_rebuild(w.f, 1), ERR_OK);
+        assert_true(fleet_same_hash(w.f, 1, 2));
+        fleet_free(w.f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +369,9 @@ int main(void)
         cmocka_unit_test(test_versions_that_do_not_meet),
         cmocka_unit_test(test_origin_stands_still_others_go_on),
         cmocka_unit_test(test_claims_of_newer_formats_are_bounded),
+        cmocka_unit_test(test_newer_kind_of_cell),
+        cmocka_unit_test(test_unseen_is_not_replaced),
+        cmocka_unit_test(test_newer_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,7 +186,7 @@ static void dossiers_of_a_wrong_form_are_damage(void **state)
 {
     static const char *const changes[] = {
         "UPDATE dossier SET kind = 0",
-        "UPDATE dossier SET kind = 5",
+        "UPDATE dossier SET kind = 256",
         "UPDATE dossier SET secret = x'00'",
         "UPDATE dossier SET owner = -1",
         "UPDATE dossier SET station = 4294967296",
