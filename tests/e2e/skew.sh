@@ -61,7 +61,7 @@ is 'the two new ones agree' "$(digest n2)" "$(digest n1)"
 
 # The old node shows what it can, lists what it cannot, and works on.
 is 'known field at the old node' "$(field o "$id" occupation)" 医生
-is 'unknown code at the old node' "$(field o "$opp" stage)" '#9'
+is 'unknown code at the old node' "$(field o "$opp" stage)" '#9900'
 is 'cell of a newer kind is not shown' "$(field o "$id" industry)" ''
 if [ "$(count o newer)" -gt 0 ]; then ok; else bad 'nothing is listed as newer'; fi
 is 'no origin stands still' "$(count o stopped)" '[]'
