@@ -127,11 +127,16 @@ static void check_held(struct sim_node *n, struct sim_node *first, const struct 
     if (e == ERR_OK && !may_hold(n, r)) {
         sim_fail(s, SIM_WRONG, "I16", "node %u holds %s, which is not for it", n->number, id);
     }
-    if (e == ERR_NOT_FOUND && f == ERR_OK && should_hold(n, r)) {
+    bool is_short = e == ERR_NOT_FOUND && f == ERR_OK && should_hold(n, r);
+    bool differs = e == ERR_OK && (f != ERR_OK || !same_row(&mine, &theirs, d));
+    if (n->is.kind == NODE_LAPTOP && (is_short || differs)) {
+        s->totals->laptop_gaps++; /* docs/TESTING.md: what came to its server in another order */
+        return;
+    }
+    if (is_short) {
         sim_fail(s, SIM_WRONG, "I5", "node %u lacks %s/%s", n->number, d->name, id);
     }
-    bool is_current = n->is.kind != NODE_LAPTOP || !r->is_moved;
-    if (e == ERR_OK && is_current && !was_set_back(s, r) && (f != ERR_OK || !same_row(&mine, &theirs, d))) {
+    if (differs && !was_set_back(s, r)) {
         sim_fail(s, SIM_WRONG, "I5", "%s/%s differs on nodes %u and %u", d->name, id, n->number, first->number);
     }
 }
@@ -203,6 +208,20 @@ static enum err note_history(void *ctx, const struct history_item *item)
     return ERR_OK;
 }
 
+/* Written with knowledge of a commit that is gone: it waits, visibly, for what can never come. */
+static bool waits_for_lost(const struct sim *s, const struct sim_ack *ack)
+{
+    for (size_t i = 0; i < s->ack_count; i++) {
+        const struct dot d = s->acks[i].dot;
+        for (size_t k = 0; s->acks[i].is_at_risk && k < ack->saw_count; k++) {
+            if (ack->saw[k].node == d.node && ack->saw[k].epoch == d.epoch && ack->saw[k].upto >= d.seq) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static bool is_promised(struct sim_node *n, const struct sim_ack *ack)
 {
     return !ack->is_at_risk && members_accepts_dot(n->app->members, ack->dot);
@@ -232,7 +251,7 @@ static void check_record(struct sim_node *n, size_t record, bool *seen)
     enum err e = core_history(&n->app->core, arena_of(n), catalogue_entity(r->entity), r->id, NULL, note_history, &h);
     for (size_t i = 0; i < s->ack_count; i++) {
         const struct sim_ack *ack = &s->acks[i];
-        if (touches(s, ack, record) && is_promised(n, ack) && (e != ERR_OK || !seen[i])) {
+        if (touches(s, ack, record) && is_promised(n, ack) && (e != ERR_OK || !seen[i]) && !waits_for_lost(s, ack)) {
             sim_fail(s, SIM_WRONG, "I1", "%u.%u.%llu was acknowledged and is not in the history of its record: %s",
                 ack->dot.node, ack->dot.epoch, (unsigned long long)ack->dot.seq, err_name(e));
         }

@@ -85,7 +85,7 @@ static enum err revoke(struct sim *s, const struct plan_action *a)
         struct sim_node *n = &s->nodes[(a->a + i) % s->node_count];
         if (n->slot != 0 && n->exists && !n->is_retired && !n->is_clone) {
             enum err e = app_revoke(s->nodes[0].app, n->number, "遗失", &why);
-            n->is_retired = e == ERR_OK;
+            n->is_retired = e == ERR_OK || e == ERR_EXISTS; /* a crash may have kept the answer back */
             sim_log(s, "node %u revoked: %s", n->number, err_name(e));
             return e;
         }

@@ -330,6 +330,9 @@ void node_step(struct sim_node *n, struct sync_event ev)
 
 void node_keep_image(struct sim_node *n)
 {
+    if (n->flipped_path != NULL) {
+        return;
+    }
     if (n->image_count == SIM_IMAGES_MAX) {
         disk_sim_free(n->images[0]);
         memmove(n->images, n->images + 1, (SIM_IMAGES_MAX - 1) * sizeof(n->images[0]));
