@@ -93,6 +93,15 @@ static enum err revoke(struct sim *s, const struct plan_action *a)
     return ERR_NOT_FOUND;
 }
 
+void member_learn(struct sim *s)
+{
+    for (size_t i = 0; i < s->node_count && node_is_up(&s->nodes[0]); i++) {
+        struct sim_node *n = &s->nodes[i];
+        const struct member_node *m = n->exists ? members_node(s->nodes[0].app->members, n->number) : NULL;
+        n->is_retired = n->is_retired || (m != NULL && m->revoked_at != 0);
+    }
+}
+
 static void join(struct sim *s, const struct plan_action *a)
 {
     for (uint32_t i = 0; i < s->node_count; i++) {

@@ -227,6 +227,9 @@ enum err node_open(struct sim_node *n)
     n->may_change_epoch = false;
     sim_trace(n->sim, (uint64_t)n->slot << 32U | n->app->core.epoch);
     net_kick_node(n->sim, n->slot);
+    if (n->slot == 0) {
+        member_learn(n->sim);
+    }
     return ERR_OK;
 }
 

@@ -293,6 +293,7 @@ static void heal(struct sim *s)
 {
     s->phase = PHASE_HEAL;
     sim_log(s, "--- heal");
+    member_learn(s);
     fault_heal_all(s);
     for (uint32_t i = 1; i < s->node_count; i++) {
         if (s->nodes[i].exists && !s->nodes[i].is_retired) {

@@ -22,7 +22,7 @@ enum {
     SIM_IMAGES_MAX = 4
 };
 
-#define CANARY "ZQXJ" /* how every unique value begins */
+#define CANARY "ZQXJKVWY" /* how every unique value begins: too long for chance */
 
 struct sim;
 struct conn;
@@ -265,6 +265,7 @@ void ops_do(struct sim *s, const struct plan_action *a);
 uint32_t ops_user(struct sim *s, const struct sim_node *n, uint32_t choice); /* who may sit at this node; 0: nobody */
 void member_do(struct sim *s, const struct plan_action *a);
 void member_users(struct sim *s);
+void member_learn(struct sim *s); /* whom the first node has revoked, also where a crash kept the answer back */
 void fault_do(struct sim *s, const struct plan_action *a);
 void fault_net(struct sim *s, const struct plan_action *a);
 void fault_hostile(struct sim *s, const struct plan_action *a);
