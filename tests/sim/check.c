@@ -201,6 +201,7 @@ void check_end(struct sim *s)
         }
     }
     check_promises(first);
+    check_model(first);
     for (size_t i = 0; i < s->node_count && s->plan->deep != 0; i++) {
         if (is_correct(&s->nodes[i])) {
             check_deep(&s->nodes[i]);

@@ -18,7 +18,9 @@ void check_partial(struct sim_node *n, struct sim_node *first);
 void check_log(struct sim_node *n, struct sim_node *first);
 /* Every acknowledged commit, every value of it. */
 void check_promises(struct sim_node *n);
-/* Every page, signature and audit entry; rebuilding changes nothing; the second opinion on every field. */
+/* What fields show and which conflicts are open, by the second opinion. */
+void check_model(struct sim_node *n);
+/* Every page, signature and audit entry; rebuilding changes nothing. */
 void check_deep(struct sim_node *n);
 
 #endif

@@ -6,6 +6,7 @@
  *       [--plan FILE]                one plan; [--show] prints the plan of a seed; [-v] prints what happens
  *       [--twice] [--pairs]          each seed twice: same trace; with other hidden values: same shape of all traffic
  *       [--table]                    faults by kind, operations, node-hours at the end
+ *       [--stop]                     at the first failure
  *       [--shrink]                   makes the plan of a failing seed small and prints it
  *
  * Exit: 0, or of the last failure: 127 crash, 128 liveness, 129 wrong, 130 leak, 131 not deterministic.
@@ -42,6 +43,8 @@ static bool one_option(struct runs *r, int argc, char **argv, int *i)
         r->table = true;
     } else if (strcmp(argv[*i], "--shrink") == 0) {
         r->shrinks = true;
+    } else if (strcmp(argv[*i], "--stop") == 0) {
+        r->stops = true;
     } else if (strcmp(argv[*i], "-v") == 0) {
         r->is_verbose = true;
     } else {

@@ -226,6 +226,9 @@ static int swarm(const struct runs *r)
             struct sim_outcome out = shared->outcome;
             shared->totals.failed++;
             worst = code;
+            if (r->stops) {
+                shared->next = r->first + r->count;
+            }
             tell(r, &out, shared->totals.running);
             if (r->shrinks) {
                 shrink_seed(r, shared->totals.running, &out);

@@ -14,6 +14,7 @@ struct runs {
     bool pairs;
     bool table;
     bool shrinks;
+    bool stops;
     bool is_verbose;
 };
 
