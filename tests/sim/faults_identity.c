@@ -22,6 +22,7 @@ static void stop_whole(struct sim_node *n)
 static void remove_file(struct sim_node *n, const char *path)
 {
     struct disk disk = disk_sim_disk(n->place.disk);
+    disk_sim_set_read_only(n->place.disk, false);
     (void)disk.ops->remove(disk.ctx, path);
     (void)disk.ops->sync_dir(disk.ctx, PLACE_HOME);
 }
@@ -54,6 +55,7 @@ static void wal_removed(struct sim *s, struct sim_node *n, const struct plan_act
         remove_file(n, wal_path);
         rolled_back(s, n, false);
         n->may_change_epoch = true; /* the mark may have been in the log */
+        n->may_be_lost = true;
         sim_fired(s, a->id);
     }
 }

@@ -177,9 +177,9 @@ void node_join(struct sim *s, struct sim_node *n)
     if (e != ERR_OK && s->phase == PHASE_SETUP) {
         sim_fail(s, SIM_WRONG, "setup", "joining: %s", err_en(e));
     }
-    if (e != ERR_OK) {
+    n->is_retired = n->is_retired || !n->exists;
+    if (e != ERR_OK && (err_class(e) != ERR_CLASS_USER || n->exists)) {
         (void)node_survived(first, e);
-        n->is_retired = !n->exists;
     }
 }
 
@@ -224,6 +224,7 @@ enum err node_open(struct sim_node *n)
     check_reopened(n);
     n->is_rolled_back = false;
     n->must_change_epoch = false;
+    n->may_be_lost = false;
     n->may_change_epoch = false;
     sim_trace(n->sim, (uint64_t)n->slot << 32U | n->app->core.epoch);
     net_kick_node(n->sim, n->slot);

@@ -131,6 +131,10 @@ static void on_start(struct sim *s, struct sim_node *n)
     if (disk_sim_has_crashed(n->place.disk)) {
         sim_fired(s, n->armed_by);
         node_crash(n, n->armed);
+    } else if (e == ERR_DAMAGED && n->may_be_lost) {
+        n->is_retired = true; /* noticed, and the end of this node */
+        oracle_after_rollback(s);
+        return;
     } else if (disk_sim_take_failure(n->place.disk)) {
         sim_fired(s, n->io_by);
     } else if (!n->is_spoiled) {

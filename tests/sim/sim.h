@@ -57,6 +57,7 @@ struct sim_node {
     enum sim_damage damage;
     enum action_id armed_by;
     bool is_rolled_back; /* what it had promised may be gone: until it has been opened again */
+    bool may_be_lost; /* its log was taken away: it may rightly refuse to open */
     bool must_meet; /* rolled back unnoticed: writes nothing before it has met those who know more of it */
     bool is_spoiled; /* a fault of its disk is on: not opening is no failure of the node */
     bool opened_spoiled; /* it was on when the process began */
