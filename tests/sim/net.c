@@ -331,7 +331,10 @@ static uint64_t way_ms(struct sim *s, const struct conn *c, unsigned side, size_
 {
     const struct sim_pair *p = &s->pairs[c->pair];
     unsigned towards = c->end[side].slot == p->a ? 0 : 1;
-    uint64_t at = s->now_ms + p->latency_ms + len * p->byte_us / 1000;
+    /* How long a message takes tells its length, also to others in the queue behind it; twins must not differ by that.
+     */
+    uint64_t width_ms = s->plan->hidden != 0 ? 0 : len * p->byte_us / 1000;
+    uint64_t at = s->now_ms + p->latency_ms + width_ms;
     return at > p->clog_until[towards] ? at : p->clog_until[towards];
 }
 

@@ -37,18 +37,19 @@ static const struct choice choices[] = {
     { ENTITY_CUSTOMER_ASSIGNMENT, "to_at", { "2026-02-02T03:04:05Z", "2026-03-02T03:04:05Z", "", "" } },
 };
 
-/* Unique; in the twin run other signs in the same places. */
-static void canary_text(struct sim *s, char out[40])
+/* Unique; in the second of twin runs other signs in the same places, in the dossiers of one station only. */
+static void canary_text(struct sim *s, uint32_t station, char out[40])
 {
     uint32_t n = ++s->canaries;
-    uint32_t salt = (uint32_t)chance_mix(n + (s->plan->hidden != 0 ? 1000003U : 0U)) & 0xFFFFFFU;
+    bool is_other = s->plan->hidden == 2 && station == sim_hidden_station(s);
+    uint32_t salt = (uint32_t)chance_mix(n + (is_other ? 1000003U : 0U)) & 0xFFFFFFU;
     (void)snprintf(out, 40, "%s%06x%06x", CANARY, n, salt);
 }
 
-static void choose_text(struct sim *s, const struct choice *c, uint32_t pick, char out[40])
+static void choose_text(struct sim *s, const struct choice *c, uint32_t pick, uint32_t station, char out[40])
 {
     if (c->texts[0] == NULL) {
-        canary_text(s, out);
+        canary_text(s, station, out);
     } else {
         (void)snprintf(out, 40, "%s", c->texts[pick % 4]);
     }
@@ -272,7 +273,7 @@ static struct sim_record *some_record(struct sim *s, enum entity entity, uint32_
 static void customer_fields(struct sim *s, struct op *op, struct op_record *r, uint32_t pick)
 {
     char text[40];
-    canary_text(s, text);
+    canary_text(s, r->group.station, text);
     op_field(op, r, "full_name", choices[0].texts[pick % 4]);
     op_field(op, r, "kind", "个人");
     op_field(op, r, "remark", text);
@@ -305,7 +306,7 @@ static void do_child(struct sim *s, struct op *op, const struct plan_action *a)
     enum entity kind = kinds[a->c % ARRAY_LEN(kinds)];
     struct op_record *r = op_add(op, kind, c);
     r->write.is_new = true;
-    canary_text(s, text);
+    canary_text(s, c->station, text);
     if (kind == ENTITY_ADDRESS) {
         op_field(op, r, "town", "镇");
         op_field(op, r, "detail", text);
@@ -352,7 +353,7 @@ static bool add_edit(struct sim *s, struct op *op, struct sim_record *rec, struc
     for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
         const struct choice *c = &choices[(choice + i) % ARRAY_LEN(choices)];
         if (c->entity == rec->entity) {
-            choose_text(s, c, choice >> 8U, text);
+            choose_text(s, c, choice >> 8U, rec->station, text);
             op_field(op, r, c->field, text);
             return true;
         }

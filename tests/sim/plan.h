@@ -131,7 +131,7 @@ struct plan {
     uint32_t node_count;
     enum plan_shape shape;
     uint32_t latency_ms;
-    uint32_t hidden; /* 1: the twin run, in which only hidden values differ */
+    uint32_t hidden; /* 1 and 2: twin runs, in which only the values of one station's customers differ */
     uint32_t deep; /* 1: the slow checks too */
     struct plan_action actions[PLAN_ACTIONS_MAX];
     size_t action_count;

@@ -60,6 +60,7 @@ static void limit_time(void)
 static struct sim_outcome run_checked(const struct runs *r, struct plan *p)
 {
     limit_time();
+    p->hidden = r->pairs ? 1 : p->hidden;
     struct sim_outcome first = sim_run(p, &shared->totals, r->is_verbose);
     if (first.result == SIM_OK && r->twice) {
         struct sim_outcome again = sim_run(p, &shared->totals, false);
@@ -70,9 +71,8 @@ static struct sim_outcome run_checked(const struct runs *r, struct plan *p)
         }
     }
     if (first.result == SIM_OK && r->pairs) {
-        p->hidden = 1;
+        p->hidden = 2;
         struct sim_outcome twin = sim_run(p, &shared->totals, false);
-        p->hidden = 0;
         if (twin.result == SIM_OK && twin.shape != first.shape) {
             first.result = SIM_WRONG;
             (void)snprintf(first.invariant, sizeof(first.invariant), "I17");

@@ -248,6 +248,11 @@ static void node_blank(struct sim *s, uint32_t slot, const struct plan_node *is)
     (void)snprintf(n->place.machine, sizeof(n->place.machine), "machine-%u", slot);
 }
 
+uint32_t sim_hidden_station(const struct sim *s)
+{
+    return (uint32_t)(s->plan->seed % s->plan->stations) + 1;
+}
+
 struct sim_node *sim_spare_node(struct sim *s, const struct plan_node *is)
 {
     if (s->node_count == PLAN_NODES_MAX) {

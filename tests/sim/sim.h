@@ -221,6 +221,8 @@ void sim_log(struct sim *s, const char *format, ...) __attribute__((format(print
 _Noreturn void sim_fail(struct sim *s, enum sim_result r, const char *invariant, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Twin runs: the station whose customers' values differ; what nodes that may not hold them are sent must not. */
+uint32_t sim_hidden_station(const struct sim *s);
 struct sim_node *sim_spare_node(struct sim *s, const struct plan_node *is); /* NULL: no slot left */
 void sim_add_node(struct sim *s, uint32_t slot); /* joins, and meets those it is to meet */
 
