@@ -99,6 +99,9 @@ static void perform(struct daemon *d, const struct sync_actions *actions)
             break;
         case SYNC_ACT_CHANGED:
             break;
+        case SYNC_ACT_AGAIN:
+            d->has_changes = true;
+            break;
         }
     }
 }

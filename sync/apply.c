@@ -380,7 +380,7 @@ static enum err raise_seen(struct applying *ap)
 
 /* What a dossier has seen follows from the parts applied, not from the order in which they could be: a commit counts as
  * seen once a part of it does. What it was touched by is what the log holds of it. */
-static enum err put_dossier(struct applying *ap, struct bytes seen_before)
+static enum err put_dossier(struct applying *ap, const struct dossier *before)
 {
     struct dossier *d = ap->dossier;
     if (ap->g->is_new) {
@@ -389,15 +389,15 @@ static enum err put_dossier(struct applying *ap, struct bytes seen_before)
     if (!ap->is_stored) {
         d->owner = owner_of_new(ap);
     }
-    d->seen = ap->has_applied ? d->seen : seen_before;
-    return ap->c->store->ops->dossier_touched(ap->c->store, d, ap->v->header.dot);
+    d->seen = ap->has_applied ? d->seen : before->seen;
+    return core_put_dossier(ap->c, ap->is_stored ? before : NULL, d, &ap->v->header.dot);
 }
 
 enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
     struct dossier *d, bool is_stored, const struct bytes **own)
 {
     struct applying ap = { .c = c, .a = a, .v = v, .g = g, .dossier = d, .is_stored = is_stored, .own = own };
-    const struct bytes seen_before = d->seen;
+    const struct dossier before = *d;
     enum err e = raise_seen(&ap);
     if (e == ERR_LIMIT && own == NULL) {
         const struct quarantine_place at = {
@@ -409,7 +409,7 @@ enum err core_apply_group(struct core *c, struct arena *a, const struct commit_v
         e = apply_parts(&ap);
     }
     if (e == ERR_OK) {
-        e = put_dossier(&ap, seen_before);
+        e = put_dossier(&ap, &before);
     }
     if (e == ERR_OK) {
         e = write_rows(&ap);

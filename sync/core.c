@@ -5,6 +5,7 @@
 #include "sync/core_internal.h"
 
 #include "schema/base/check.h"
+#include "sync/leaving.h"
 
 #include <sodium.h>
 
@@ -184,6 +185,7 @@ enum err core_reload(struct core *c, struct arena *a)
     const struct bytes all = { 0 };
     c->heads.count = 0;
     c->pending = 0;
+    marks_forget(&c->marks);
     c->waiting = 0;
     enum err e = reload_members(c);
     if (e == ERR_OK) {
@@ -199,6 +201,9 @@ enum err core_reload(struct core *c, struct arena *a)
         e = c->store->ops->scan(c->store, SPACE_WAITING, all, all, false, count_waiting, c);
     }
     if (e == ERR_OK) {
+        e = leaving_count(c, &c->leaving);
+    }
+    if (e == ERR_OK) {
         e = audit_reload(&c->audit, a);
     }
     return e;
@@ -207,6 +212,7 @@ enum err core_reload(struct core *c, struct arena *a)
 enum err core_open(struct core *c, struct arena *a, const uint8_t pseudonym_key[KEY_BYTES])
 {
     pack_init(&c->pack);
+    marks_init(&c->marks, c->mem);
     enum err e = audit_open(&c->audit, c->store, members_group_id(c->members), pseudonym_key, a);
     return e == ERR_OK ? core_reload(c, a) : e;
 }
@@ -215,6 +221,7 @@ void core_close(struct core *c)
 {
     mem_free(c->mem, c->heads.at, c->heads.capacity * sizeof(*c->heads.at));
     c->heads = (struct heads){ 0 };
+    marks_forget(&c->marks);
     sodium_memzero(&c->self, sizeof(c->self));
     sodium_memzero(c->authority_secret, sizeof(c->authority_secret));
 }

@@ -4,6 +4,7 @@
 #include "schema/hlc.h"
 #include "schema/pack.h"
 #include "sync/audit.h"
+#include "sync/marks.h"
 #include "sync/members.h"
 #include "sync/merge.h"
 #include "sync/store.h"
@@ -45,6 +46,14 @@ struct rights_memo {
     uint64_t allowed[ENTITY_MAX + 1][3];
 };
 
+/* Whose dossiers changed hands since somebody last looked: sessions with their laptops have something to even out. */
+enum { CORE_MOVES_MAX = 32 };
+struct core_moves {
+    uint32_t holder[CORE_MOVES_MAX]; /* user numbers */
+    size_t count;
+    bool is_more; /* there were more than fit */
+};
+
 struct core {
     struct store *store;
     struct mem *mem;
@@ -62,6 +71,9 @@ struct core {
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* of a rebuild, in commits; NULL: nobody asks */
     void *progress_ctx;
     uint64_t waiting; /* of these, groups that wait for a commit their context names */
+    struct marks marks; /* sums over the dossiers held, by kind, station and holder */
+    struct core_moves moves;
+    uint64_t leaving; /* at least as many as dossiers listed in SPACE_LEAVING; 0: none */
     struct rights_memo memo;
     struct pack pack;
 };

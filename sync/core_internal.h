@@ -142,6 +142,15 @@ MUST_USE enum err core_ingest_group(struct core *c, struct arena *a, const struc
 MUST_USE enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v,
     const struct group_item *g, struct dossier *d, bool is_stored, const struct bytes **own);
 
+/* --- dossiers.c --------------------------------------------------------------------------------------------------- */
+
+/* Puts a dossier and everything that follows from its change. before: as it was stored, NULL when it was not; touched:
+ * the commit that did it, NULL when none did. */
+MUST_USE enum err core_put_dossier(
+    struct core *c, const struct dossier *before, const struct dossier *after, const struct dot *touched);
+/* Takes a stored dossier away with its rows and touches. */
+MUST_USE enum err core_drop_dossier(struct core *c, const struct dossier *d);
+
 /* --- owner.c ------------------------------------------------------------------------------------------------------ */
 
 /* The owner by the assignment rows seen so far, in any order; 0 none. */

@@ -73,6 +73,7 @@ enum err core_forget(struct core *c, struct arena *a, struct dossier_id dossier)
     if (e != ERR_OK && e != ERR_NOT_FOUND) {
         return e;
     }
+    bool is_stored = e == ERR_OK;
     if (d.kind == DOSSIER_STATION_BOOK || d.kind == DOSSIER_GROUP_BOOK) {
         return ERR_DENIED;
     }
@@ -89,5 +90,5 @@ enum err core_forget(struct core *c, struct arena *a, struct dossier_id dossier)
     if (e == ERR_OK) {
         e = quarantine_drop(c, dossier);
     }
-    return e == ERR_OK ? c->store->ops->dossier_del(c->store, dossier) : e;
+    return e == ERR_OK && is_stored ? core_drop_dossier(c, &d) : e;
 }

@@ -17,7 +17,10 @@ struct gathering {
     struct dot last; /* last dot settled by this batch for the origin */
     bool takes_all;
     bool is_relay; /* this node is one */
+    bool is_covered; /* we hold everything the node may hold: what we lack of a commit is not for it */
     bool is_full;
+    bool is_extra; /* the node has settled the dots already: no marks */
+    const struct gather_part *only; /* not NULL: nothing but this */
     enum err failed; /* of a look-up inside keep() */
 };
 
@@ -26,6 +29,10 @@ static bool keep(void *ctx, const struct group_item *g, struct dossier_id dossie
     struct gathering *ga = ctx;
     const struct scope_dossier d = { .id = dossier, .kind = g->kind, .station = g->station };
     bool may = false;
+    if (ga->only != NULL) {
+        return dossier_id_compare(dossier, ga->only->dossier) == 0 &&
+               (part == NULL || part->class_ == ga->only->class_);
+    }
     if (part != NULL) {
         return true;
     }
@@ -85,6 +92,9 @@ static enum err add_commit(struct gathering *ga, const struct commit_view *whole
 static void add_withheld(struct gathering *ga, struct dot dot)
 {
     struct wire_item *last = ga->out->count == 0 ? NULL : &ga->out->items[ga->out->count - 1];
+    if (ga->is_extra) {
+        return;
+    }
     if (last != NULL && last->commit.len == 0 && last->node == dot.node && last->epoch == dot.epoch) {
         last->upto = dot.seq;
         return;
@@ -122,8 +132,8 @@ static enum err add_any(struct gathering *ga, const struct commit_view *v)
         add_withheld(ga, v->header.dot);
         return ERR_OK;
     }
-    bool is_whole = ga->takes_all || v->header.dot.node == ga->g->to->number;
-    return is_whole ? add_commit(ga, v, v) : add_reduced(ga, v);
+    bool is_whole = ga->takes_all || (!ga->is_extra && v->header.dot.node == ga->g->to->number);
+    return is_whole && ga->only == NULL ? add_commit(ga, v, v) : add_reduced(ga, v);
 }
 
 /* ERR_BUSY ends the scan: the batch is full, or the rest of this origin is not ours to give. */
@@ -140,7 +150,7 @@ static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
         return ERR_DAMAGED;
     }
     ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
-    if (ga->is_full || dot.seq != ga->expected_seq || !relay_is_whole(&v)) {
+    if (ga->is_full || dot.seq != ga->expected_seq || (!ga->is_covered && !relay_is_whole(&v))) {
         return ERR_BUSY;
     }
     arena_reset(ga->g->work);
@@ -185,10 +195,12 @@ static enum err gather_origin(struct gathering *ga, const struct head *h)
 
 enum err gather_commits(const struct gather *g, struct gathered *out)
 {
+    const struct member_node *self = members_node(g->core->members, g->core->self.number);
     struct gathering ga = { .g = g,
         .out = out,
         .takes_all = scope_takes_all(g->to) || g->to->kind == NODE_RELAY,
         .is_relay = relay_is(g->core) };
+    ga.is_covered = self != NULL && !ga.takes_all && scope_covers(self, g->to);
     *out = (struct gathered){ .items = arena_array(g->out, GATHER_ITEMS_MAX, sizeof(*out->items)) };
     enum err e = out->items == NULL ? ERR_NOMEM : ERR_OK;
     if (ga.is_relay && !relay_serves(g->to)) {
@@ -198,6 +210,62 @@ enum err gather_commits(const struct gather *g, struct gathered *out)
         e = gather_origin(&ga, &g->core->heads.at[i]);
     }
     return e;
+}
+
+/* --- single commits ----------------------------------------------------------------------------------------------- */
+
+static enum err gather_one(struct gathering *ga, struct dot dot)
+{
+    struct store *store = ga->g->core->store;
+    uint8_t key[DOT_KEY_BYTES];
+    struct bytes value = { 0 };
+    struct commit_view v;
+    if (dot.seq > known_upto(ga->g->known, dot.node, dot.epoch)) {
+        return ERR_OK; /* it comes in its turn */
+    }
+    arena_reset(ga->g->work);
+    dot_key(dot, key);
+    enum err e = store->ops->get(store, SPACE_LOG, BYTES_OF(key), ga->g->work, &value);
+    if (e != ERR_OK) {
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    if (commit_parse(value, &v) != ERR_OK) {
+        return ERR_DAMAGED;
+    }
+    ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
+    return ga->is_full ? ERR_OK : add_any(ga, &v);
+}
+
+static enum err gather_each(
+    struct gathering *ga, const struct dot *dots, const struct gather_part *parts, size_t count, size_t *done)
+{
+    struct gathered *out = ga->out;
+    ga->is_extra = true;
+    *done = 0;
+    *out = (struct gathered){ .items = arena_array(ga->g->out, GATHER_ITEMS_MAX, sizeof(*out->items)) };
+    enum err e = out->items == NULL ? ERR_NOMEM : ERR_OK;
+    while (e == ERR_OK && *done < count) {
+        ga->only = parts == NULL ? NULL : &parts[*done];
+        e = gather_one(ga, parts == NULL ? dots[*done] : parts[*done].dot);
+        if (ga->is_full) {
+            break;
+        }
+        (*done)++;
+    }
+    return e;
+}
+
+enum err gather_dots(const struct gather *g, const struct dot *dots, size_t count, size_t *done, struct gathered *out)
+{
+    struct gathering ga = { .g = g, .out = out, .takes_all = scope_takes_all(g->to) };
+    return gather_each(&ga, dots, NULL, count, done);
+}
+
+enum err gather_parts(
+    const struct gather *g, const struct gather_part *parts, size_t count, size_t *done, struct gathered *out)
+{
+    struct gathering ga = { .g = g, .out = out };
+    return gather_each(&ga, NULL, parts, count, done);
 }
 
 struct entries {

@@ -30,6 +30,22 @@ struct gathered {
 /* The next batch; out->count 0: nothing is left. What was gathered is not taken back when a later step fails. */
 MUST_USE enum err gather_commits(const struct gather *g, struct gathered *out);
 
+/* The commits of these dots, reduced to what `to` may have now; those of which nothing is left, that are cut off, or
+ * that it has not settled yet (known) are passed over. *done: how many of the dots are dealt with. Unlike
+ * gather_commits it also gives what is held in part: the receiver has settled the dot already and takes whatever it
+ * lacked. */
+MUST_USE enum err gather_dots(
+    const struct gather *g, const struct dot *dots, size_t count, size_t *done, struct gathered *out);
+
+/* Of the commits of these dots only the parts of one dossier and class, without secrets. */
+struct gather_part {
+    struct dot dot;
+    struct dossier_id dossier;
+    enum class_ class_;
+};
+MUST_USE enum err gather_parts(
+    const struct gather *g, const struct gather_part *parts, size_t count, size_t *done, struct gathered *out);
+
 /* Consecutive membership entries from number `first` on; *count 0: there are none. Memory from out. */
 MUST_USE enum err gather_members(
     struct core *c, struct arena *out, uint64_t first, struct bytes **entries, size_t *count);

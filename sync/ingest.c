@@ -4,6 +4,7 @@
  * stops the rest. Does not begin or commit transactions and never acknowledges.
  */
 #include "sync/core_internal.h"
+#include "sync/leaving.h"
 #include "sync/member_entry.h"
 #include "sync/newer.h"
 
@@ -350,8 +351,10 @@ static enum err follow_entry(
     case MEMBER_GENESIS:
     case MEMBER_STATION:
     case MEMBER_NODE:
-    case MEMBER_SCOPE:
         break;
+    case MEMBER_SCOPE:
+        c->moves.is_more = true;
+        return leaving_note_all(c);
     }
     return ERR_OK;
 }

@@ -1,7 +1,8 @@
 /*
  * Owns: the pump of a session: acks, membership entries, commits within the window, probes. What a peer may have is
  * chosen in sync/gather.c. Invariants: never more is unacknowledged than the window allows; every release is in the
- * audit log before it leaves.
+ * audit log before it leaves. A session is caught up when all is sent and acknowledged, and the two have compared what
+ * they hold.
  */
 #include "sync/gather.h"
 #include "sync/greeting.h"
@@ -19,8 +20,7 @@ static enum err note_release(struct sync *s, const struct session *ses, uint64_t
     return e == ERR_OK ? audit_append(&s->core->audit, &s->work, &entry) : e;
 }
 
-/* One Commits message from wherever the peer lacks something; *sent tells whether there was anything. */
-static enum err send_batch(struct sync *s, struct session *ses, struct now now, bool *sent)
+struct gather gather_for(struct sync *s, struct session *ses)
 {
     const struct gather from = { .core = s->core,
         .to = members_node(s->core->members, ses->node),
@@ -29,21 +29,36 @@ static enum err send_batch(struct sync *s, struct session *ses, struct now now, 
         .out = &s->step,
         .work = &s->work,
         .bytes_max = SESSION_BATCH_BYTES };
-    struct gathered got = { 0 };
     check(from.to != NULL);
-    enum err e = gather_commits(&from, &got);
-    ses->sent_commits += got.commits;
-    *sent = got.count > 0;
-    if (e == ERR_OK && got.dossiers > 0) {
-        e = note_release(s, ses, got.dossiers, now);
-    }
-    if (e == ERR_OK && got.count > 0) {
-        const struct wire_message m = { .kind = WIRE_COMMITS, .items = got.items, .count = got.count };
-        uint64_t before = ses->sent_bytes;
+    return from;
+}
+
+enum err outbound_send(struct sync *s, struct session *ses, const struct gathered *got, struct now now)
+{
+    const struct wire_message m = { .kind = WIRE_COMMITS, .items = got->items, .count = got->count };
+    uint64_t before = ses->sent_bytes;
+    ses->sent_commits += got->commits;
+    enum err e = got->dossiers > 0 ? note_release(s, ses, got->dossiers, now) : ERR_OK;
+    if (e == ERR_OK) {
         e = sync_send(s, ses, &m);
         window_sent(&ses->window, (size_t)(ses->sent_bytes - before), now.mono_ms);
     }
     return e;
+}
+
+/* One Commits message from wherever the peer lacks something; *sent tells whether there was anything. */
+static enum err send_batch(struct sync *s, struct session *ses, struct now now, bool *sent)
+{
+    const struct gather from = gather_for(s, ses);
+    struct gathered got = { 0 };
+    enum err e = gather_commits(&from, &got);
+    *sent = got.count > 0;
+    return e == ERR_OK && *sent ? outbound_send(s, ses, &got, now) : e;
+}
+
+bool sync_has_room(const struct sync *s)
+{
+    return s->step.used_bytes < SYNC_STEP_BYTES / 2;
 }
 
 static enum err send_members(struct sync *s, struct session *ses)
@@ -102,9 +117,16 @@ enum err outbound_pump(struct sync *s, struct session *ses, struct now now)
         e = send_members(s, ses);
     }
     /* What does not fit into this step goes out with the next one: somebody's ack is then under way. */
-    while (e == ERR_OK && sent && window_has_room(&ses->window) && s->step.used_bytes < SYNC_STEP_BYTES / 2) {
+    while (e == ERR_OK && sent && window_has_room(&ses->window) && sync_has_room(s)) {
         e = send_batch(s, ses, now, &sent);
     }
-    ses->is_caught_up = !sent && ses->window.count == 0;
+    if (e == ERR_OK && !sent) {
+        e = repair_send(s, ses, now);
+    }
+    ses->has_sent_all = !sent && !repair_has_queue(ses) && ses->window.count == 0;
+    if (e == ERR_OK && ses->has_sent_all) {
+        e = repair_ask(s, ses, now);
+    }
+    ses->is_caught_up = ses->has_sent_all && !repair_is_busy(ses);
     return e == ERR_OK ? answer_probes(s, ses) : e;
 }

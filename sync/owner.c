@@ -50,8 +50,9 @@ enum err core_refresh_owner(struct core *c, struct dossier *d)
     const struct store_query q = { .entity = ENTITY_CUSTOMER_ASSIGNMENT, .dossier = &d->id };
     enum err e = c->store->ops->row_find(c->store, &q, 0, core_see_assignment, &s);
     if (e == ERR_OK && s.owner != d->owner) {
+        const struct dossier before = *d;
         d->owner = s.owner;
-        e = c->store->ops->dossier_put(c->store, d);
+        e = core_put_dossier(c, &before, d, NULL);
     }
     return e;
 }

@@ -16,6 +16,12 @@ struct scope_dossier {
 /* Every dossier there is, now and later: nothing has to be looked up one by one. */
 bool scope_takes_all(const struct member_node *node);
 
+/* By the membership log alone, with the holder of the dossier given (sync/marks.h): pure. */
+bool scope_is_for(const struct member_node *node, enum dossier_kind kind, uint32_t station, uint32_t holder);
+
+/* Everything `node` may hold, `by` may hold too, so that what `by` lacks of a commit is not for `node` either. */
+bool scope_covers(const struct member_node *by, const struct member_node *node);
+
 /* May this node hold that dossier now? A laptop's answer depends on its owner as the store has it, so a dossier that is
  * not in the store is not for a laptop. Store errors only. */
 MUST_USE enum err scope_may_hold(

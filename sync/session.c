@@ -10,6 +10,7 @@
 #include "sync/take.h"
 
 #include "schema/base/check.h"
+#include "sync/leaving.h"
 
 static const struct {
     const char *name;
@@ -53,6 +54,7 @@ void sync_free(struct sync *s)
     }
     for (size_t i = 0; i < s->count; i++) {
         arena_release(&s->sessions[i].arena);
+        repair_release(&s->sessions[i]);
     }
     mem_free(s->core->mem, s->sessions, s->capacity * sizeof(*s->sessions));
     mem_free(s->core->mem, s->actions, s->action_capacity * sizeof(*s->actions));
@@ -212,6 +214,7 @@ static enum err on_hello(struct sync *s, struct session *ses, const struct wire_
     }
     if (e == ERR_OK && !dropped_self) {
         session_move(ses, SESSION_LIVE);
+        repair_init(s, ses);
     }
     return e;
 }
@@ -306,11 +309,12 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
         return ERR_OK;
     case WIRE_PROBE_REPLY:
         return on_probe_reply(s, ses, m);
+    case WIRE_RANGES:
+        return repair_take(s, ses, m->ranges);
     case WIRE_HELLO:
     case WIRE_REFUSAL:
     case WIRE_JOIN_REQUEST:
     case WIRE_JOIN_REPLY:
-    case WIRE_RANGES:
     case WIRE_KIND_COUNT:
         break;
     }
@@ -387,6 +391,7 @@ static enum err handle(struct sync *s, const struct sync_event *ev)
             if (ses->state != SESSION_CLOSED) {
                 session_move(ses, SESSION_CLOSED);
             }
+            repair_release(ses);
             session_move(ses, SESSION_FREE);
         }
         return ERR_OK;
@@ -454,6 +459,44 @@ static enum err refuse_greedy(struct sync *s, conn_id conn)
     return e == ERR_OK ? refuse(s, ses, ERR_NOMEM) : e;
 }
 
+/* Customers changed hands, or somebody's scope changed: what the sessions concerned hold is compared anew. */
+static void follow_moves(struct sync *s)
+{
+    struct core_moves *m = &s->core->moves;
+    for (size_t i = 0; (m->count > 0 || m->is_more) && i < s->count; i++) {
+        struct session *ses = &s->sessions[i];
+        const struct member_node *peer = ses->state == SESSION_LIVE ? members_node(s->core->members, ses->node) : NULL;
+        bool is_concerned = peer != NULL && m->is_more;
+        for (size_t k = 0; peer != NULL && peer->kind == NODE_LAPTOP && k < m->count; k++) {
+            is_concerned = is_concerned || m->holder[k] == peer->owner;
+        }
+        if (is_concerned) {
+            repair_due(s, ses);
+        }
+    }
+    *m = (struct core_moves){ .count = 0 };
+}
+
+/* A peer has everything that was written here: what may not stay can go. */
+static enum err let_leave(struct sync *s)
+{
+    bool left = false;
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && s->core->leaving > 0 && i < s->count; i++) {
+        const struct session *ses = &s->sessions[i];
+        const struct member_node *peer =
+            ses->state == SESSION_LIVE && ses->has_sent_all ? members_node(s->core->members, ses->node) : NULL;
+        if (peer == NULL || (peer->kind != NODE_STATION && peer->kind != NODE_HUB)) {
+            continue;
+        }
+        e = sync_begin(s);
+        if (e == ERR_OK) {
+            e = leaving_run(s->core, peer, &left);
+        }
+    }
+    return e == ERR_OK && left ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_AGAIN }) : e;
+}
+
 static void group_start(struct sync *s)
 {
     s->action_count = 0;
@@ -468,8 +511,12 @@ static void group_start(struct sync *s)
 static enum err group_end(struct sync *s, struct now now)
 {
     enum err e = drop_revoked(s);
+    follow_moves(s);
     for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
         e = outbound_pump(s, &s->sessions[i], now);
+    }
+    if (e == ERR_OK) {
+        e = let_leave(s);
     }
     if (e == ERR_OK && s->in_transaction) {
         e = s->core->store->ops->commit(s->core->store, true);

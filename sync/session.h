@@ -52,6 +52,7 @@ enum sync_action_kind {
     SYNC_ACT_CLOSE, /* conn */
     SYNC_ACT_CHANGED, /* commits came in: tell whoever waits */
     SYNC_ACT_PROBED, /* conn, node, probe_id: that peer and we are in sync */
+    SYNC_ACT_AGAIN, /* there is more to do than fits a step: come back with SYNC_EV_LOCAL soon */
     SYNC_ACT_REFUSED, /* conn, node, error, by_peer: who ended the session and why */
 };
 

@@ -1,10 +1,12 @@
 #ifndef JIPAN_SESSION_INTERNAL_H
 #define JIPAN_SESSION_INTERNAL_H
 
+#include "sync/gather.h"
+#include "sync/repair.h"
 #include "sync/session.h"
 #include "sync/window.h"
 
-/* Shared by session.c and outbound.c only. */
+/* Shared by session.c, outbound.c and repair.c only. */
 enum { SYNC_STEP_BYTES = 64 << 20 };
 
 struct session {
@@ -24,7 +26,9 @@ struct session {
     bool has_own_probe;
     bool own_probe_answered;
     uint64_t own_probe_id;
-    bool is_caught_up;
+    struct repair repair;
+    bool has_sent_all; /* nothing left to send and all acknowledged */
+    bool is_caught_up; /* and what both hold has been compared */
     bool is_in_group; /* spoke in the group of events under way */
     uint64_t sent_commits, received_commits;
     uint64_t sent_bytes, received_bytes;
@@ -49,6 +53,12 @@ struct sync {
 MUST_USE enum err sync_act(struct sync *s, const struct sync_action *action);
 MUST_USE enum err sync_send(struct sync *s, struct session *to, const struct wire_message *m);
 MUST_USE enum err sync_begin(struct sync *s);
+
+/* --- outbound.c --- */
+struct gather gather_for(struct sync *s, struct session *ses);
+/* One Commits message with what was gathered, noted in the audit log first. */
+MUST_USE enum err outbound_send(struct sync *s, struct session *ses, const struct gathered *got, struct now now);
+bool sync_has_room(const struct sync *s); /* this step may hand out more; else the next one does */
 
 /* Sends what the session may be sent now: acks, membership entries, commits within the window, probe replies. */
 MUST_USE enum err outbound_pump(struct sync *s, struct session *ses, struct now now);

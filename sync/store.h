@@ -36,6 +36,7 @@ enum store_space {
     SPACE_PEER, /* by first byte of the key: configured links, witnessed audit heads, what nodes said they have */
     SPACE_WAITING, /* missing dot (16), quarantine key -> nothing: what waits for a commit that is not known to exist */
     SPACE_BOX, /* dot key (16) -> boxed secrets beside a commit, on relays (sync/relay.h) */
+    SPACE_LEAVING, /* dossier id (10) -> nothing: it has to leave this node (sync/leaving.h) */
     SPACE_COUNT,
 };
 

@@ -326,6 +326,28 @@ void fleet_restore_empty(struct fleet *f, uint32_t node)
     node_open(n);
 }
 
+void fleet_scope(struct fleet *f, uint32_t node, bool holds_group, uint32_t station, uint32_t owner)
+{
+    struct member_author by = author(f);
+    struct buf b = entry_buf(f);
+    const struct member_node before = *members_node(members_of(f), node);
+    const struct member_node wanted = { .number = node,
+        .owner = owner,
+        .holds_group = holds_group,
+        .scope = { station },
+        .scope_count = station == 0 ? 0 : 1 };
+    take_made(f, &b, members_make_scope(members_of(f), &by, &wanted, &b));
+    for (uint32_t s = 1; s <= members_station_count(members_of(f)); s++) {
+        bool had = members_node_in_scope(&before, s);
+        bool has = members_node_in_scope(members_node(members_of(f), node), s);
+        if (has && !had) {
+            grant(f, node, s);
+        } else if (had && !has) {
+            add_epoch(f, s);
+        }
+    }
+}
+
 void fleet_revoke(struct fleet *f, uint32_t node, uint64_t cut_seq)
 {
     struct member_author by = author(f);

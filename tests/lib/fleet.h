@@ -30,6 +30,9 @@ uint32_t fleet_relay(struct fleet *f, uint32_t station);
 /* As above but without keys; fleet_grant brings them. */
 uint32_t fleet_node_without_keys(struct fleet *f, uint32_t station, bool holds_group);
 void fleet_grant(struct fleet *f, uint32_t node);
+/* What the node may hold from now on: the group, or its own station and one more (0: none); keys follow as the node's
+ * administration does it. owner: of a laptop. */
+void fleet_scope(struct fleet *f, uint32_t node, bool holds_group, uint32_t station, uint32_t owner);
 /* Cut at what node 1 has settled of it. */
 void fleet_revoke(struct fleet *f, uint32_t node, uint64_t cut_seq);
 void fleet_teach(struct fleet *f, uint32_t node); /* all membership entries it lacks, without a session */

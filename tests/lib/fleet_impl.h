@@ -21,6 +21,7 @@ struct node {
     struct core core;
     struct sync *sync;
     bool is_open;
+    bool is_again; /* a step asked to be followed by another */
     enum err failure;
     struct fleet_news news;
 };

@@ -108,6 +108,9 @@ static void perform(struct fleet *f, struct node *n, const struct sync_actions *
         case SYNC_ACT_CHANGED:
             n->news.changed++;
             break;
+        case SYNC_ACT_AGAIN:
+            n->is_again = true;
+            break;
         case SYNC_ACT_PROBED:
             n->news.probed++;
             n->news.probe_id = a->probe_id;
@@ -120,17 +123,27 @@ static void perform(struct fleet *f, struct node *n, const struct sync_actions *
     }
 }
 
-static void step(struct fleet *f, uint32_t node, struct sync_event ev)
+static void step_once(struct fleet *f, struct node *n, struct sync_event ev)
 {
-    struct node *n = fleet_node(f, node);
     struct sync_actions actions = { 0 };
-    if (n->failure != ERR_OK || !n->is_open) {
-        return;
-    }
     ev.now = fleet_now_at(f, n);
     n->failure = sync_step(n->sync, &ev, &actions);
     if (n->failure == ERR_OK) {
         perform(f, n, &actions);
+    }
+}
+
+static void step(struct fleet *f, uint32_t node, struct sync_event ev)
+{
+    struct node *n = fleet_node(f, node);
+    if (n->failure != ERR_OK || !n->is_open) {
+        return;
+    }
+    n->is_again = false;
+    step_once(f, n, ev);
+    while (n->is_again && n->failure == ERR_OK) {
+        n->is_again = false;
+        step_once(f, n, (struct sync_event){ .kind = SYNC_EV_LOCAL });
     }
 }
 

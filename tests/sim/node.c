@@ -326,7 +326,12 @@ void node_step(struct sim_node *n, struct sync_event ev)
     }
     if (!ev.more) {
         node_note_durable(n);
+        n->is_again = false;
         net_perform(n, &actions);
+    }
+    if (n->is_again) {
+        n->is_again = false;
+        node_step(n, (struct sync_event){ .kind = SYNC_EV_LOCAL });
     }
 }
 

@@ -79,6 +79,7 @@ struct sim_node {
     size_t flipped_len;
     uint8_t flipped[4224];
     enum action_id io_by; /* the fault that armed a failing read, write or fsync */
+    bool is_again; /* a step asked to be followed by another */
     size_t refusals; /* sessions refused since the last quiet moment */
     enum err refusal;
 };
