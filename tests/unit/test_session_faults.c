@@ -260,14 +260,14 @@ static void test_message_too_large_for_memory(void **state)
 {
     (void)state;
     struct world w = world_new(3);
-    struct record_id id = fleet_customer(w.f, 2, w.seller, "陈大文");
-    for (size_t i = 0; i < 50; i++) {
+    for (size_t i = 0; i < 300; i++) {
         (void)fleet_customer(w.f, 2, w.seller, "李四");
     }
+    struct record_id id = fleet_customer(w.f, 2, w.seller, "陈大文");
     struct mem *mem = fleet_core(w.f, 1)->mem;
     size_t budget = mem->max_bytes;
     size_t refused = 0;
-    for (size_t room = 1024; room < 4 << 20 && !world_has(&w, 1, id); room += 20000) {
+    for (size_t room = 1024; room < 4 << 20 && !world_has(&w, 1, id); room += 4000) {
         fleet_cut_all(w.f);
         arena_reset(fleet_arena(w.f, 1));
         fleet_connect(w.f, 1, 2);
