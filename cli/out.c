@@ -69,6 +69,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("matches", "登记在", "registered at")               \
     X("meaning", "含义", "meaning")                       \
     X("members", "成员名册", "membership entries")        \
+    X("missing", "未到的提交", "not arrived here")        \
     X("name", "姓名", "name")                             \
     X("newer", "待升级后显示", "kept for an upgrade")     \
     X("news", "新收", "new here")                         \
@@ -88,6 +89,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("reason", "理由", "reason")                         \
     X("received_bytes", "收到字节", "bytes in")           \
     X("received_commits", "收到提交", "commits in")       \
+    X("receipts", "各节点所述", "what nodes said")        \
     X("record", "记录", "record")                         \
     X("recovery_key", "恢复密钥", "recovery key")         \
     X("refused", "退回", "refused")                       \
@@ -108,6 +110,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("station", "网点", "station")                       \
     X("stopped", "停在较新格式的提交", "stopped at")      \
     X("time", "时间", "time")                             \
+    X("unconfirmed", "对方未确认", "not confirmed")       \
     X("unreachable", "连不上", "unreachable")             \
     X("user", "员工", "user")                             \
     X("value", "值", "value")                             \

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WAITERS_MAX = 16, QUIET_MS = 10000, TICK_MS = 100, DRAIN_MS = 30 };
+enum { WAITERS_MAX = 16, QUIET_MS = 10000, TICK_MS = 100, TICKS_PER_LOOK = 100, DRAIN_MS = 30 };
 
 /* Somebody who waits to be told that we are in sync. */
 struct waiter {
@@ -45,6 +45,7 @@ struct daemon {
     struct waiter waiters[WAITERS_MAX];
     size_t waiter_count;
     uint64_t next_probe;
+    uint64_t ticks;
     bool has_changes; /* commits were added by a request: tell the sessions */
     size_t group_bytes; /* of messages taken since the last commit */
     bool has_news; /* a message was taken in this turn: more may follow at once */
@@ -351,6 +352,10 @@ static void on_tick(void *ctx)
     links_dial(&d->links, false);
     limits_tick(&d->limits);
     join_door_tick(&d->joins);
+    if (++d->ticks % TICKS_PER_LOOK == 0 && sync_session_count(d->sync) > 0) {
+        struct sync_event ev = { .kind = SYNC_EV_LOCAL }; /* what is due by time only: receipts */
+        step(d, &ev);
+    }
     (void)loop_timer_after(d->loop, TICK_MS, on_tick, d);
 }
 

@@ -4,7 +4,9 @@
  */
 #include "node/daemon.h"
 #include "node/request.h"
+#include "schema/date.h"
 #include "sync/newer.h"
+#include "sync/receipt.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -89,6 +91,44 @@ static enum err add_counts(struct request *rq, json_t *out)
     return e;
 }
 
+struct saying {
+    const struct core *core;
+    json_t *list;
+};
+
+static enum err add_receipt(void *ctx, const struct receipt *r)
+{
+    struct saying *s = ctx;
+    char at[DATE_TEXT_BYTES];
+    const struct receipt_gap gap = receipt_compare(s->core, r);
+    if (r->node == s->core->self.number) {
+        return ERR_OK;
+    }
+    json_t *o = json_object();
+    set_count(o, "node", r->node);
+    (void)json_object_set_new(o, "at", json_stringn(at, instant_text(hlc_wall_ms(r->hlc) / 1000 * 1000, at)));
+    set_count(o, "missing", gap.missing);
+    set_count(o, "unconfirmed", gap.unconfirmed);
+    (void)json_array_append_new(s->list, o);
+    return ERR_OK;
+}
+
+/* What other nodes said of themselves over relays: commits that exist and are not here, commits of ours that are not
+ * there. */
+static enum err add_receipts(struct request *rq, json_t *out)
+{
+    struct saying s = { .core = &rq->app->core, .list = json_array() };
+    struct arena a;
+    arena_init(&a, &rq->app->mem, RECEIPT_MAX_BYTES * 4);
+    enum err e = receipt_each(&rq->app->core, &a, add_receipt, &s);
+    arena_release(&a);
+    if (json_array_size(s.list) > 0) {
+        (void)json_object_set(out, "receipts", s.list);
+    }
+    json_decref(s.list);
+    return e;
+}
+
 static enum err do_status(struct request *rq)
 {
     const struct app *app = rq->app;
@@ -110,6 +150,9 @@ static enum err do_status(struct request *rq)
     set_count(out, "members", members_head(app->members, hash));
     if (e == ERR_OK) {
         e = add_counts(rq, out);
+    }
+    if (e == ERR_OK) {
+        e = add_receipts(rq, out);
     }
     if (rq->daemon != NULL) {
         (void)json_object_set_new(out, "links", daemon_links(rq->daemon));

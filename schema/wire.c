@@ -65,6 +65,7 @@ static void put_entries(struct buf *b, struct arena *a, const struct wire_messag
     Jipan__Message m = JIPAN__MESSAGE__INIT;
     Jipan__Members members = JIPAN__MEMBERS__INIT;
     Jipan__JoinReply reply = JIPAN__JOIN_REPLY__INIT;
+    Jipan__Receipts receipts = JIPAN__RECEIPTS__INIT;
     ProtobufCBinaryData *list = pb_list(a, in->entries, in->count);
     if (list == NULL) {
         b->err = ERR_NOMEM;
@@ -75,6 +76,11 @@ static void put_entries(struct buf *b, struct arena *a, const struct wire_messag
         members.entries = list;
         m.body_case = JIPAN__MESSAGE__BODY_MEMBERS;
         m.members = &members;
+    } else if (in->kind == WIRE_RECEIPTS) {
+        receipts.n_receipts = in->count;
+        receipts.receipts = list;
+        m.body_case = JIPAN__MESSAGE__BODY_RECEIPTS;
+        m.receipts = &receipts;
     } else {
         reply.error = in->error;
         reply.node = in->node;
@@ -169,6 +175,7 @@ void wire_put(struct buf *b, struct arena *a, const struct wire_message *m)
         return;
     case WIRE_MEMBERS:
     case WIRE_JOIN_REPLY:
+    case WIRE_RECEIPTS:
         put_entries(b, a, m);
         return;
     case WIRE_COMMITS:
@@ -201,6 +208,12 @@ static void pb_free(void *ctx, void *p)
     (void)p;
 }
 
+/* Of a body that protobuf-c will build. */
+static bool is_known_number(uint64_t number)
+{
+    return number < WIRE_IGNORABLE_FROM || number == JIPAN__MESSAGE__BODY_RECEIPTS;
+}
+
 /* Counts length-delimited fields on the two outer levels before protobuf-c builds anything. */
 static enum err pre_scan(struct bytes message, unsigned depth, size_t *lists)
 {
@@ -221,7 +234,7 @@ static enum err pre_scan(struct bytes message, unsigned depth, size_t *lists)
         if (e == ERR_OK && *lists > 4 * (size_t)WIRE_LIST_MAX) {
             e = ERR_LIMIT;
         }
-        if (e == ERR_OK && depth == 0 && (tag & 7) == 2 && tag >> 3 < WIRE_IGNORABLE_FROM) {
+        if (e == ERR_OK && depth == 0 && (tag & 7) == 2 && is_known_number(tag >> 3)) {
             e = pre_scan(inner, 1, lists);
         }
         if (e != ERR_OK) {
@@ -305,6 +318,9 @@ static enum err take_body(const Jipan__Message *m, struct arena *a, struct wire_
     case JIPAN__MESSAGE__BODY_MEMBERS:
         out->kind = WIRE_MEMBERS;
         return take_list(a, m->members->entries, m->members->n_entries, out);
+    case JIPAN__MESSAGE__BODY_RECEIPTS:
+        out->kind = WIRE_RECEIPTS;
+        return take_list(a, m->receipts->receipts, m->receipts->n_receipts, out);
     case JIPAN__MESSAGE__BODY_COMMITS:
         out->kind = WIRE_COMMITS;
         return take_items(a, m->commits, out);

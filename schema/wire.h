@@ -27,6 +27,7 @@ enum wire_kind {
     WIRE_JOIN_REQUEST,
     WIRE_JOIN_REPLY,
     WIRE_RANGES,
+    WIRE_RECEIPTS, /* entries */
     WIRE_KIND_COUNT,
 };
 

@@ -128,5 +128,8 @@ enum err outbound_pump(struct sync *s, struct session *ses, struct now now)
         e = repair_ask(s, ses, now);
     }
     ses->is_caught_up = ses->has_sent_all && !repair_is_busy(ses);
+    if (e == ERR_OK && ses->is_caught_up) {
+        e = receipt_pump(s, ses, now);
+    }
     return e == ERR_OK ? answer_probes(s, ses) : e;
 }

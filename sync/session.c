@@ -41,6 +41,7 @@ enum err sync_new(struct core *core, struct sync **out)
         return ERR_NOMEM;
     }
     s->core = core;
+    s->receipt_changes = 1;
     arena_init(&s->step, core->mem, SYNC_STEP_BYTES);
     arena_init(&s->work, core->mem, CORE_ARENA_BYTES);
     *out = s;
@@ -311,6 +312,8 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
         return on_probe_reply(s, ses, m);
     case WIRE_RANGES:
         return repair_take(s, ses, m->ranges);
+    case WIRE_RECEIPTS:
+        return receipt_arrived(s, ses, m);
     case WIRE_HELLO:
     case WIRE_REFUSAL:
     case WIRE_JOIN_REQUEST:
@@ -512,6 +515,9 @@ static enum err group_end(struct sync *s, struct now now)
 {
     enum err e = drop_revoked(s);
     follow_moves(s);
+    if (e == ERR_OK) {
+        e = receipt_refresh(s, now);
+    }
     for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
         e = outbound_pump(s, &s->sessions[i], now);
     }

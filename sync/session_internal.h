@@ -30,6 +30,10 @@ struct session {
     bool has_sent_all; /* nothing left to send and all acknowledged */
     bool is_caught_up; /* and what both hold has been compared */
     bool is_in_group; /* spoke in the group of events under way */
+    struct receipt_mark *receipts; /* newest of each node that went over this line; in the arena */
+    size_t receipt_count, receipt_capacity;
+    uint64_t receipts_seen; /* receipt_changes when the last went */
+    uint64_t receipts_due_ms;
     uint64_t sent_commits, received_commits;
     uint64_t sent_bytes, received_bytes;
 };
@@ -48,6 +52,8 @@ struct sync {
     bool is_stepping;
     bool is_short; /* see sync_set_short */
     bool is_group_open;
+    uint64_t receipt_changes; /* receipts made and taken since the start, and one */
+    uint64_t receipt_due_ms; /* when our own is looked at again */
 };
 
 MUST_USE enum err sync_act(struct sync *s, const struct sync_action *action);
@@ -62,5 +68,11 @@ bool sync_has_room(const struct sync *s); /* this step may hand out more; else t
 
 /* Sends what the session may be sent now: acks, membership entries, commits within the window, probe replies. */
 MUST_USE enum err outbound_pump(struct sync *s, struct session *ses, struct now now);
+
+/* Receipts on lines with a relay (sync/receipt_session.c): our own made anew if due, once a step; what the line lacks
+ * sent; what came in kept. */
+MUST_USE enum err receipt_refresh(struct sync *s, struct now now);
+MUST_USE enum err receipt_pump(struct sync *s, struct session *ses, struct now now);
+MUST_USE enum err receipt_arrived(struct sync *s, struct session *ses, const struct wire_message *m);
 
 #endif

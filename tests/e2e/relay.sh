@@ -54,6 +54,12 @@ rc 0 at s2 sun set "$third" occupation=律师
 start r boss $((PORT + 2))
 until_same 'after the relay was away'
 is 'conflict logs' "$(at s2 boss conflicts --json)" "$(at s1 boss conflicts --json)"
+said() { at s1 boss status --json | jq -r '.receipts // [] | .[] | select(.node == 2) | "\(.missing) \(.unconfirmed)"'; }
+for _ in $(seq 80); do
+    [ "$(said)" = '0 0' ] && break
+    sleep 0.5
+done
+is 'word of station 2' "$(said)" '0 0'
 stop r
 if grep -raqF -e 周小雨 -e 郑小风 -e full_name "$D/r/"; then bad 'readable text at the relay'; else ok; fi
 

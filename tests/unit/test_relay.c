@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "sync/receipt.h"
 #include "sync/relay.h"
 #include "tests/lib/fleet_world.h"
 #include "tests/lib/testkit.h"
@@ -318,6 +319,139 @@ static void test_a_relay_takes_no_secrets(void **state)
     fleet_free(w.f);
 }
 
+static struct bytes receipt_of(const struct world *w, uint32_t node, struct arena *a)
+{
+    const uint8_t key[5] = { 'r', 0, 0, 0, (uint8_t)node };
+    struct store *s = fleet_store(w->f, node);
+    struct bytes out = { 0 };
+    bool is_new = false;
+    assert_int_equal(s->ops->begin(s), ERR_OK);
+    assert_int_equal(receipt_make(fleet_core(w->f, node), a, fleet_now(w->f), &is_new), ERR_OK);
+    assert_int_equal(s->ops->commit(s, true), ERR_OK);
+    assert_int_equal(s->ops->get(s, SPACE_PEER, BYTES_OF(key), a, &out), ERR_OK);
+    return out;
+}
+
+struct asking {
+    struct core *core;
+    uint32_t node;
+    struct receipt_gap gap;
+    size_t count;
+};
+
+static enum err see_receipt(void *ctx, const struct receipt *r)
+{
+    struct asking *k = ctx;
+    if (r->node == k->node) {
+        k->gap = receipt_compare(k->core, r);
+        k->count++;
+    }
+    return ERR_OK;
+}
+
+/* What `at` knows of the word of `node`. */
+static struct asking ask_receipt(const struct world *w, uint32_t at, uint32_t node)
+{
+    struct asking k = { .core = fleet_core(w->f, at), .node = node };
+    assert_int_equal(receipt_each(k.core, fleet_arena(w->f, at), see_receipt, &k), ERR_OK);
+    return k;
+}
+
+static void say_receipt(const struct world *w, uint32_t from, uint32_t to, struct bytes receipt)
+{
+    struct arena a;
+    struct buf b;
+    const struct wire_message m = { .kind = WIRE_RECEIPTS, .entries = &receipt, .count = 1 };
+    arena_init(&a, test_mem(), 1 << 20);
+    buf_init(&b, test_mem(), MESSAGE_BYTES_MAX);
+    wire_put(&b, &a, &m);
+    assert_int_equal(b.err, ERR_OK);
+    fleet_inject(w->f, from, to, buf_view(&b));
+    buf_release(&b);
+    arena_release(&a);
+}
+
+/* Time passes and steps happen, until every word has gone its way. */
+static void let_time_pass(const struct world *w)
+{
+    for (size_t i = 0; i < 90; i++) {
+        for (uint32_t n = 1; n <= fleet_count(w->f); n++) {
+            fleet_local(w->f, n);
+        }
+        fleet_run(w->f);
+    }
+}
+
+static void test_words_of_nodes_go_over_relays(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    uint32_t relay = fleet_relay(w.f, 1);
+    world_teach_all(&w);
+    fleet_connect(w.f, 1, relay);
+    fleet_connect(w.f, 3, relay);
+    fleet_run(w.f);
+    (void)fleet_customer(w.f, 1, w.seller, "陈大文");
+    let_time_pass(&w);
+    struct asking of1 = ask_receipt(&w, 3, 1);
+    struct asking of3 = ask_receipt(&w, 1, 3);
+    assert_int_equal(of1.count, 1);
+    assert_int_equal(of1.gap.missing, 0);
+    assert_int_equal(of3.count, 1);
+    assert_int_equal(of3.gap.unconfirmed, 0);
+    /* Then the lines are still. */
+    (void)fleet_news(w.f, 3);
+    let_time_pass(&w);
+    assert_int_equal(fleet_news(w.f, 3).messages, 0);
+    /* Station 2 is away: what it has not confirmed shows at station 1. */
+    fleet_cut(w.f, 3, relay);
+    (void)fleet_customer(w.f, 1, w.seller, "李四");
+    let_time_pass(&w);
+    assert_int_equal(ask_receipt(&w, 1, 3).gap.unconfirmed, 1);
+    fleet_free(w.f);
+}
+
+/* The relay has the word of station 1 and hands it on, but keeps the last commits to itself. */
+static void test_a_relay_that_drops_the_end_is_shown(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct arena a;
+    arena_init(&a, test_mem(), 1 << 20);
+    uint32_t relay = fleet_relay(w.f, 1);
+    world_teach_all(&w);
+    fleet_connect(w.f, 3, relay);
+    fleet_run(w.f);
+    (void)fleet_customer(w.f, 1, w.seller, "陈大文");
+    const struct bytes old = receipt_of(&w, 1, &a);
+    (void)fleet_customer(w.f, 1, w.seller, "李四");
+    const struct bytes word = receipt_of(&w, 1, &a);
+    say_receipt(&w, relay, 3, word);
+    fleet_run(w.f);
+    assert_int_equal(ask_receipt(&w, 3, 1).gap.missing, 2);
+    say_receipt(&w, relay, 3, old); /* replayed: the newest stays */
+    fleet_run(w.f);
+    assert_int_equal(ask_receipt(&w, 3, 1).gap.missing, 2);
+    /* It cannot make one that hides it. */
+    struct buf forged;
+    buf_init(&forged, test_mem(), 4096);
+    buf_put_bytes(&forged, word);
+    forged.ptr[16] ^= 1; /* the number */
+    (void)fleet_news(w.f, 3);
+    say_receipt(&w, relay, 3, buf_view(&forged));
+    fleet_run(w.f);
+    assert_int_equal(fleet_news(w.f, 3).refusal, ERR_SIGNATURE);
+    assert_int_equal(ask_receipt(&w, 3, 1).gap.missing, 2);
+    buf_release(&forged);
+    fleet_cut_all(w.f);
+    fleet_connect(w.f, 1, relay);
+    fleet_connect(w.f, 3, relay);
+    fleet_run(w.f);
+    assert_int_equal(ask_receipt(&w, 3, 1).gap.missing, 0);
+    arena_release(&a);
+    fleet_free(w.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +462,8 @@ int main(void)
         cmocka_unit_test(test_a_laptop_gets_nothing_and_opens_nothing),
         cmocka_unit_test(test_a_relay_that_withholds_is_not_believed),
         cmocka_unit_test(test_a_relay_takes_no_secrets),
+        cmocka_unit_test(test_words_of_nodes_go_over_relays),
+        cmocka_unit_test(test_a_relay_that_drops_the_end_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
