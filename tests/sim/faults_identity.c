@@ -31,7 +31,6 @@ static void new_disk(struct sim_node *n, struct disk_sim *disk)
 {
     disk_sim_free(n->place.disk);
     n->place.disk = disk;
-    n->flipped_path = NULL;
 }
 
 /* What it promised since may be gone with it, and nobody may meet what it sent after that. */

@@ -131,7 +131,9 @@ static bool of_conn(struct sim *s, struct conn *c, const struct plan_action *a)
         cut(s, c);
         return true;
     case DO_CUT_MID:
-        return cut_mid(s, c);
+    case DO_LATE_SESSION:
+        c->armed = a->id; /* while the next message is under way */
+        return false;
     case DO_CUT_ONE_WAY:
         one_way(s, c, side);
         return true;
@@ -145,7 +147,19 @@ static bool of_conn(struct sim *s, struct conn *c, const struct plan_action *a)
         net_redial(s, c->pair, true);
         return true;
     default:
-        return late_session(s, c);
+        return false;
+    }
+}
+
+void net_armed(struct sim *s, struct conn *c, unsigned side)
+{
+    enum action_id id = c->armed;
+    bool happens = id == DO_CUT_MID || (id == DO_LATE_SESSION && side == 1);
+    if (happens) {
+        c->armed = DO_CREATE;
+        if (id == DO_CUT_MID ? cut_mid(s, c) : late_session(s, c)) {
+            sim_fired(s, id);
+        }
     }
 }
 

@@ -83,6 +83,22 @@ static void draw_faults(struct plan *p, struct chance *c, uint64_t length, unsig
     }
 }
 
+/* Where a seed wants people to meet: few records, few fields, many at once. */
+static void heat(struct plan *p, struct chance *c, size_t first, uint64_t length)
+{
+    uint64_t bursts = 1 + chance_below(c, 12);
+    uint64_t width = 1 + chance_below(c, 4000);
+    uint32_t records = 1 + (uint32_t)chance_below(c, 4);
+    uint32_t fields = 1 + (uint32_t)chance_below(c, 8);
+    for (size_t i = first; i < p->action_count; i++) {
+        struct plan_action *a = &p->actions[i];
+        bool is_edit = a->id == DO_EDIT || a->id == DO_EDIT_MANY || a->id == DO_DELETE || a->id == DO_SAME;
+        a->at_ms = 10 + length / (bursts + 1) * (1 + chance_below(c, bursts)) + chance_below(c, width);
+        a->b = is_edit ? a->b % records : a->b;
+        a->c = is_edit ? a->c % fields : a->c;
+    }
+}
+
 static void draw_ops(struct plan *p, struct chance *c, uint64_t length, uint32_t count)
 {
     uint32_t sum = 0;
@@ -96,6 +112,7 @@ static void draw_ops(struct plan *p, struct chance *c, uint64_t length, uint32_t
         add(p, c, i, DO_CREATE);
         add(p, c, i, DO_CHILD);
     }
+    size_t first = p->action_count;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t pick = chance_below(c, sum);
         unsigned id = 0;
@@ -103,6 +120,9 @@ static void draw_ops(struct plan *p, struct chance *c, uint64_t length, uint32_t
             pick -= mine[id++];
         }
         add(p, c, 10 + chance_below(c, length), (enum action_id)id);
+    }
+    if (chance_below(c, 2) == 0) {
+        heat(p, c, first, length);
     }
 }
 

@@ -375,6 +375,7 @@ static void send(struct sim_node *n, conn_id id, struct bytes message)
         hostile_send(s, c, to, message);
     } else {
         net_post(s, c, to, message);
+        net_armed(s, c, to);
     }
 }
 

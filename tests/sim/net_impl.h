@@ -33,6 +33,7 @@ struct conn {
     size_t pair;
     bool is_opening;
     bool was_refused;
+    enum action_id armed; /* CUT_MID, LATE_SESSION: with the next message; anything else: nothing */
     uint64_t opened_ms;
     struct conn_end end[2];
 };
@@ -43,6 +44,7 @@ void net_close(struct sim *s, struct conn *c, unsigned side);
 void net_lose(struct conn_end *e); /* what is under way to this end */
 bool net_lose_last(struct conn_end *e);
 void net_swap_last(struct conn_end *e); /* the last two messages under way change places */
+void net_armed(struct sim *s, struct conn *c, unsigned side); /* after a message went out to that side */
 void net_redial(struct sim *s, size_t pair, bool from_b);
 /* hostile.c: what goes out instead of, or beside, the message. */
 void hostile_send(struct sim *s, struct conn *c, unsigned side, struct bytes message);
