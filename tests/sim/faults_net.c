@@ -187,6 +187,11 @@ static void of_pair(struct sim *s, size_t pair, const struct plan_action *a)
     case DO_PARTITION:
         partition(s, a);
         break;
+    case DO_ISLANDS:
+        for (size_t i = 0; i < s->pair_count; i++) {
+            down(s, i, (uint64_t)MINUTE_MS * (1 + a->c));
+        }
+        break;
     case DO_FLAP:
         for (uint64_t i = 0; i < 10; i++) {
             sim_push(s, s->now_ms + i * (2000 + a->c), EV_FLAP, pair, 0, 0);

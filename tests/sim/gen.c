@@ -86,12 +86,19 @@ static void draw_faults(struct plan *p, struct chance *c, uint64_t length, unsig
 /* Where a seed wants people to meet: few records, few fields, many at once. */
 static void heat(struct plan *p, struct chance *c, size_t first, uint64_t length)
 {
-    uint64_t bursts = 1 + chance_below(c, 12);
+    uint64_t bursts = 1 + chance_below(c, 5);
     uint64_t width = 1 + chance_below(c, 4000);
     uint32_t records = 1 + (uint32_t)chance_below(c, 4);
-    uint32_t fields = 1 + (uint32_t)chance_below(c, 8);
+    uint32_t fields = 1 + (uint32_t)chance_below(c, 4);
+    bool are_apart = chance_below(c, 8) != 0;
+    for (uint64_t i = 1; are_apart && i <= bursts; i++) {
+        add(p, c, length / (bursts + 1) * i, DO_ISLANDS);
+    }
     for (size_t i = first; i < p->action_count; i++) {
         struct plan_action *a = &p->actions[i];
+        if (a->id == DO_ISLANDS) {
+            continue;
+        }
         bool is_edit = a->id == DO_EDIT || a->id == DO_EDIT_MANY || a->id == DO_DELETE || a->id == DO_SAME;
         a->at_ms = 10 + length / (bursts + 1) * (1 + chance_below(c, bursts)) + chance_below(c, width);
         a->b = is_edit ? a->b % records : a->b;
@@ -121,7 +128,7 @@ static void draw_ops(struct plan *p, struct chance *c, uint64_t length, uint32_t
         }
         add(p, c, 10 + chance_below(c, length), (enum action_id)id);
     }
-    if (chance_below(c, 2) == 0) {
+    if (chance_below(c, 4) != 0) {
         heat(p, c, first, length);
     }
 }

@@ -129,6 +129,7 @@ static enum err note_open(void *ctx, struct bytes key, struct bytes value)
     struct open_list *list = ctx;
     struct conflict_entry entry;
     (void)key;
+    list->n->sim->totals->entries++;
     arena_reset(list->a);
     if (conflict_take(value, list->a, &entry) != ERR_OK) {
         sim_fail(list->n->sim, SIM_WRONG, "I26", "a conflict of node %u cannot be read", list->n->number);
@@ -175,6 +176,7 @@ void check_model(struct sim_node *n)
     for (size_t i = 0; i < n->sim->record_count && list->count < OPEN_MAX; i++) {
         judge_record(n, &n->sim->records[i], list, w);
     }
+    n->sim->totals->conflicts += list->count;
     arena_reset(&n->app->arena);
     free(w);
     free(list);

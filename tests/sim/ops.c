@@ -258,12 +258,14 @@ static bool op_ready(struct sim *s, const struct plan_action *a, struct op *op)
     return true;
 }
 
-/* A record of this entity that the node probably has; NULL: none found. */
-static struct sim_record *some_record(struct sim *s, enum entity entity, uint32_t choice)
+/* A record of this entity that the node has; NULL: none found. */
+static struct sim_record *some_record(struct sim *s, struct op *op, enum entity entity, uint32_t choice)
 {
+    struct store *store = op->n->app->store;
     for (size_t i = 0; i < s->record_count; i++) {
-        struct sim_record *r = &s->records[(choice + i * 7) % s->record_count];
-        if (r->entity == entity) {
+        struct sim_record *r = &s->records[(choice + i) % s->record_count];
+        struct row row = { 0 };
+        if (r->entity == entity && store->ops->row_get(store, entity, r->id, &op->n->app->arena, &row) == ERR_OK) {
             return r;
         }
     }
@@ -297,7 +299,7 @@ static void do_bulk(struct sim *s, struct op *op, const struct plan_action *a)
 
 static void do_child(struct sim *s, struct op *op, const struct plan_action *a)
 {
-    struct sim_record *c = some_record(s, ENTITY_CUSTOMER, a->b);
+    struct sim_record *c = some_record(s, op, ENTITY_CUSTOMER, a->b);
     char text[40];
     if (c == NULL) {
         return;
@@ -321,7 +323,7 @@ static void do_child(struct sim *s, struct op *op, const struct plan_action *a)
 /* The customer gets, or changes, who looks after it. */
 static void do_assign(struct sim *s, struct op *op, const struct plan_action *a)
 {
-    struct sim_record *c = some_record(s, ENTITY_CUSTOMER, a->b);
+    struct sim_record *c = some_record(s, op, ENTITY_CUSTOMER, a->b);
     char login[8];
     if (c == NULL) {
         return;
@@ -347,13 +349,14 @@ static void do_assign(struct sim *s, struct op *op, const struct plan_action *a)
     (void)op_commit(op);
 }
 
-static bool add_edit(struct sim *s, struct op *op, struct sim_record *rec, struct op_record *r, uint32_t choice)
+static bool add_edit(
+    struct sim *s, struct op *op, struct sim_record *rec, struct op_record *r, uint32_t choice, uint32_t pick)
 {
     char text[40];
     for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
         const struct choice *c = &choices[(choice + i) % ARRAY_LEN(choices)];
         if (c->entity == rec->entity) {
-            choose_text(s, c, choice >> 8U, rec->station, text);
+            choose_text(s, c, pick, rec->station, text);
             op_field(op, r, c->field, text);
             return true;
         }
@@ -364,9 +367,9 @@ static bool add_edit(struct sim *s, struct op *op, struct sim_record *rec, struc
 static void do_edit(struct sim *s, struct op *op, const struct plan_action *a)
 {
     const struct choice *c = &choices[a->c % ARRAY_LEN(choices)];
-    struct sim_record *rec = some_record(s, c->entity, a->b);
+    struct sim_record *rec = some_record(s, op, c->entity, a->b);
     if (rec == NULL) {
-        rec = some_record(s, ENTITY_CUSTOMER, a->b);
+        rec = some_record(s, op, ENTITY_CUSTOMER, a->b);
     }
     if (rec == NULL) {
         return;
@@ -374,7 +377,7 @@ static void do_edit(struct sim *s, struct op *op, const struct plan_action *a)
     uint32_t fields = a->id == DO_EDIT_MANY ? 2 + a->d % 3 : 1;
     struct op_record *r = op_add(op, rec->entity, rec);
     for (uint32_t i = 0; i < fields; i++) {
-        if (!add_edit(s, op, rec, r, a->c + 37 * i)) {
+        if (!add_edit(s, op, rec, r, a->c + 37 * i, (a->d >> 3U) + i)) {
             return;
         }
     }
@@ -387,7 +390,7 @@ static void do_edit(struct sim *s, struct op *op, const struct plan_action *a)
 /* Everybody writes the same text into the same field. */
 static void do_same(struct sim *s, struct op *op, const struct plan_action *a)
 {
-    struct sim_record *rec = some_record(s, ENTITY_CUSTOMER, a->b);
+    struct sim_record *rec = some_record(s, op, ENTITY_CUSTOMER, a->b);
     if (rec != NULL) {
         op_field(op, op_add(op, rec->entity, rec), "occupation", "同业");
         (void)op_commit(op);
@@ -413,7 +416,7 @@ static void do_undelete(struct sim *s, struct op *op, const struct plan_action *
         struct row row = { 0 };
         if (store->ops->row_get(store, rec->entity, rec->id, &op->n->app->arena, &row) == ERR_OK && row.is_deleted) {
             struct op_record *r = op_add(op, rec->entity, rec);
-            if (add_edit(s, op, rec, r, a->c)) {
+            if (add_edit(s, op, rec, r, a->c, a->d >> 3U)) {
                 (void)op_commit(op);
             }
             return;

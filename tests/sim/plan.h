@@ -70,6 +70,7 @@ enum { PLAN_NODES_MAX = 16, PLAN_STATIONS_MAX = 4, PLAN_USERS_MAX = 8, PLAN_ACTI
     X(LINK_DOWN, "link-down", FAULT)                 \
     X(LINK_UP, "link-up", FAULT)                     \
     X(PARTITION, "partition", FAULT)                 \
+    X(ISLANDS, "all-apart", FAULT)                   \
     X(FLAP, "flap", FAULT)                           \
     X(CLOG, "clog", FAULT)                           \
     X(SLOW_READER, "slow-reader", FAULT)             \
