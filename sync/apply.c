@@ -361,10 +361,11 @@ static enum err raise_seen(struct applying *ap)
     struct vv seen = { 0 };
     struct reader r = reader_of(ap->dossier->seen);
     struct buf b;
-    if (ap->dossier->seen.len > 0 && vv_take(&r, ap->a, &seen) != ERR_OK) {
-        return ERR_DAMAGED;
+    enum err e = ap->dossier->seen.len > 0 ? vv_take(&r, ap->a, &seen) : ERR_OK;
+    if (e != ERR_OK) {
+        return err_of_stored(e);
     }
-    enum err e = vv_raise(&seen, ap->a, ap->v->header.dot);
+    e = vv_raise(&seen, ap->a, ap->v->header.dot);
     if (e != ERR_OK) {
         return e;
     }

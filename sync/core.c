@@ -183,6 +183,7 @@ static enum err reload_epoch(struct core *c, struct arena *a)
 enum err core_reload(struct core *c, struct arena *a)
 {
     const struct bytes all = { 0 };
+    c->is_stale = true;
     c->heads.count = 0;
     c->pending = 0;
     marks_forget(&c->marks);
@@ -206,7 +207,13 @@ enum err core_reload(struct core *c, struct arena *a)
     if (e == ERR_OK) {
         e = audit_reload(&c->audit, a);
     }
+    c->is_stale = e != ERR_OK;
     return e;
+}
+
+enum err core_refresh(struct core *c, struct arena *a)
+{
+    return c->is_stale ? core_reload(c, a) : ERR_OK;
 }
 
 enum err core_open(struct core *c, struct arena *a, const uint8_t pseudonym_key[KEY_BYTES])

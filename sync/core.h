@@ -76,6 +76,7 @@ struct core {
     uint64_t leaving; /* at least as many as dossiers listed in SPACE_LEAVING; 0: none */
     struct rights_memo memo;
     struct pack pack;
+    bool is_stale; /* a core_reload failed: memory is not what the store holds */
 };
 
 /* self and authority secrets must be set by the caller before core_open reads the rest from the store. */
@@ -84,6 +85,8 @@ void core_close(struct core *c);
 /* After a rollback: forget what memory knows beyond the store, membership included (what members.h handed out is void
  * then). */
 MUST_USE enum err core_reload(struct core *c, struct arena *a);
+/* Tries a failed core_reload again; nothing may be read or written by this core until it succeeds. */
+MUST_USE enum err core_refresh(struct core *c, struct arena *a);
 
 const struct head *core_head(const struct core *c, uint32_t node, uint32_t epoch); /* NULL: nothing of it */
 

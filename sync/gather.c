@@ -147,7 +147,7 @@ static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
         e = commit_parse(value, &v);
     }
     if (e != ERR_OK) {
-        return ERR_DAMAGED;
+        return err_of_stored(e);
     }
     ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
     if (ga->is_full || dot.seq != ga->expected_seq || (!ga->is_covered && !relay_is_whole(&v))) {

@@ -146,7 +146,7 @@ static enum err retry_group(struct core *c, struct arena *a, const struct quaran
         e = commit_parse(bytes, &v);
     }
     if (e != ERR_OK) {
-        return e == ERR_NOMEM || e == ERR_IO ? e : ERR_DAMAGED;
+        return err_of_stored(e);
     }
     struct body_cursor cursor = commit_groups(&v);
     while ((e = commit_next_group(&cursor, &g)) == ERR_OK) {

@@ -538,8 +538,11 @@ enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_acti
     if (!s->is_group_open) {
         group_start(s);
     }
-    enum err e = handle(s, ev);
-    if (e == ERR_NOMEM && ev->kind == SYNC_EV_MESSAGE) {
+    enum err e = core_refresh(s->core, &s->work);
+    if (e == ERR_OK) {
+        e = handle(s, ev);
+    }
+    if (e == ERR_NOMEM && ev->kind == SYNC_EV_MESSAGE && !s->core->is_stale) {
         e = refuse_greedy(s, ev->conn);
     }
     s->is_group_open = e == ERR_OK && ev->more;

@@ -143,8 +143,11 @@ static enum err check_commit(void *ctx, struct bytes key, struct bytes value)
     if (e == ERR_OK) {
         e = seal_root(&v, w->a, root);
     }
-    const struct member_node *node = e == ERR_OK ? members_node(w->c->members, dot.node) : NULL;
-    if (e != ERR_OK || node == NULL || !dot_equal(dot, v.header.dot) ||
+    if (e != ERR_OK) {
+        return err_of_stored(e);
+    }
+    const struct member_node *node = members_node(w->c->members, dot.node);
+    if (node == NULL || !dot_equal(dot, v.header.dot) ||
         seal_verify_commit(members_group_id(w->c->members), &v, root, node->sign_key) != ERR_OK) {
         return ERR_DAMAGED;
     }
@@ -169,9 +172,8 @@ enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
         struct bytes bytes = { 0 };
         *bad = (struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto };
         dot_key(*bad, key);
-        if (h->knows_hash && !h->is_forgotten &&
-            c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes) != ERR_OK) {
-            return ERR_DAMAGED;
+        if (h->knows_hash && !h->is_forgotten) {
+            e = err_of_stored(c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes));
         }
     }
     return e;
@@ -224,7 +226,7 @@ static enum err replay_one(struct replay *r, struct dot dot)
         e = commit_parse(bytes, &v);
     }
     if (e != ERR_OK) {
-        return e == ERR_NOMEM || err_class(e) == ERR_CLASS_LOCAL ? e : ERR_DAMAGED;
+        return err_of_stored(e);
     }
     buf_init(&secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
     if (members_accepts_dot(c->members, dot)) {

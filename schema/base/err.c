@@ -33,6 +33,13 @@ enum err_class err_class(enum err e)
     return err_rule(e)->class_;
 }
 
+enum err err_of_stored(enum err e)
+{
+    enum err_class c = err_class(e);
+    bool is_told = e == ERR_OK || c == ERR_CLASS_LOCAL || c == ERR_CLASS_BUG || e == ERR_NOMEM || e == ERR_BUSY;
+    return is_told ? e : ERR_DAMAGED;
+}
+
 int err_exit_code(enum err e)
 {
     return err_rule(e)->exit_code;

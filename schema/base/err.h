@@ -60,6 +60,9 @@ enum err_class {
 };
 
 enum err_class err_class(enum err e);
+/* What went wrong with bytes of our own store: lack of memory, a failing disk and the like are told as they are,
+ * anything else says that the store is damaged. */
+enum err err_of_stored(enum err e);
 int err_exit_code(enum err e);
 const char *err_name(enum err e); /* stable symbol for logs and JSON: "DENIED" */
 const char *err_zh(enum err e);
