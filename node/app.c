@@ -11,14 +11,14 @@
 #include "node/mark.h"
 #include "node/store_sqlite.h"
 #include "node/upgrade.h"
+#include "node/vault/vault_on.h"
 #include "schema/base/check.h"
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 static void *heap_resize(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes)
 {
@@ -62,12 +62,13 @@ bool app_exists(const char *home)
     return vault_exists(home);
 }
 
-static enum err make_home(const char *home, struct why *why)
+static enum err make_home(struct disk disk, const char *home, struct why *why)
 {
-    if (mkdir(home, 0700) == 0 || errno == EEXIST) {
+    int error = disk.ops->make_dir(disk.ctx, home);
+    if (error == 0 || error == EEXIST) {
         return ERR_OK;
     }
-    if (errno == ENOENT) {
+    if (error == ENOENT) {
         return why_setf(why, ERR_NOT_FOUND, "上级目录不存在：%s", "the parent directory does not exist: %s", home);
     }
     return why_setf(why, ERR_IO, "不能建立目录 %s；请检查权限和磁盘",
@@ -75,13 +76,14 @@ static enum err make_home(const char *home, struct why *why)
 }
 
 /* An app with memory and chance, before it has files. */
-static struct app *app_blank(const char *home)
+static struct app *app_blank(struct disk disk, const char *home)
 {
     struct app *app = calloc(1, sizeof(*app));
     if (app == NULL || sodium_init() < 0 || strlen(home) >= sizeof(app->home)) {
         free(app);
         return NULL;
     }
+    app->disk = disk;
     memcpy(app->home, home, strlen(home) + 1);
     app->mem = app_mem(APP_MEM_MAX_BYTES);
     app->rng = app_rng();
@@ -243,18 +245,18 @@ static enum err open_rest(struct app *app, struct why *why)
     return e;
 }
 
-enum err app_open(const char *home, struct bytes passphrase, struct app **out, struct why *why)
+enum err app_open_on(struct disk disk, const char *home, struct bytes passphrase, struct app **out, struct why *why)
 {
     struct app *app = NULL;
-    if (!vault_exists(home)) {
+    if (!vault_exists_on(disk, home)) {
         return why_setf(why, ERR_NOT_FOUND, "%s 里还没有节点；先运行 jipan init 或 jipan join",
             "there is no node in %s; run jipan init or jipan join first", home);
     }
-    app = app_blank(home);
+    app = app_blank(disk, home);
     if (app == NULL) {
         return ERR_NOMEM;
     }
-    enum err e = vault_open(home, passphrase, &app->vault, why);
+    enum err e = vault_open_on(disk, home, SLOT_PASSPHRASE, passphrase, &app->vault, why);
     if (e == ERR_OK) {
         e = open_rest(app, why);
     }
@@ -273,30 +275,35 @@ enum err app_open(const char *home, struct bytes passphrase, struct app **out, s
     return e;
 }
 
+enum err app_open(const char *home, struct bytes passphrase, struct app **out, struct why *why)
+{
+    return app_open_on(disk_posix(), home, passphrase, out, why);
+}
+
 /* Takes back what a failed creation left. */
-static void remove_files(const char *home)
+static void remove_files(struct disk disk, const char *home)
 {
     static const char *const names[] = { "jipan.db", "jipan.db-wal", "jipan.lock", "jipan.mark", "jipan.mark.new" };
     char path[APP_PATH_MAX + 32];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         (void)snprintf(path, sizeof(path), "%s/%s", home, names[i]);
-        (void)unlink(path);
+        (void)disk.ops->remove(disk.ctx, path);
     }
 }
 
-static enum err create_vault(const char *home, struct bytes passphrase, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
-    struct app **out, struct why *why)
+static enum err create_vault(struct disk disk, const char *home, struct bytes passphrase,
+    char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct app **out, struct why *why)
 {
-    if (vault_exists(home)) {
+    if (vault_exists_on(disk, home)) {
         return why_setf(why, ERR_EXISTS, "%s 里已有节点", "there already is a node in %s", home);
     }
-    enum err e = make_home(home, why);
-    struct app *app = e == ERR_OK ? app_blank(home) : NULL;
+    enum err e = make_home(disk, home, why);
+    struct app *app = e == ERR_OK ? app_blank(disk, home) : NULL;
     if (e == ERR_OK && app == NULL) {
         e = ERR_NOMEM;
     }
     if (e == ERR_OK) {
-        e = vault_create(home, passphrase, recovery_text, &app->vault, why);
+        e = vault_create_on(disk, home, passphrase, recovery_text, &app->vault, why);
     }
     if (e == ERR_OK) {
         e = store_sqlite_new(vault_db(app->vault), &app->store, why);
@@ -394,13 +401,13 @@ static enum err create_group(struct app *app, const struct app_init *in)
     return e == ERR_OK ? open_core(app) : e;
 }
 
-enum err app_create(const char *home, const struct app_init *in, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
-    struct app **out, struct why *why)
+enum err app_create_on(struct disk disk, const char *home, const struct app_init *in,
+    char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct app **out, struct why *why)
 {
     struct app *app = NULL;
     enum err e = check_init(in, why);
     if (e == ERR_OK) {
-        e = create_vault(home, in->passphrase, recovery_text, &app, why);
+        e = create_vault(disk, home, in->passphrase, recovery_text, &app, why);
     }
     if (e != ERR_OK) {
         return e;
@@ -413,9 +420,15 @@ enum err app_create(const char *home, const struct app_init *in, char recovery_t
         *out = app;
     } else {
         app_close(app);
-        remove_files(home);
+        remove_files(disk, home);
     }
     return e;
+}
+
+enum err app_create(const char *home, const struct app_init *in, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
+    struct app **out, struct why *why)
+{
+    return app_create_on(disk_posix(), home, in, recovery_text, out, why);
 }
 
 static enum err store_joined(struct app *app, const struct app_joined *in)
@@ -443,11 +456,11 @@ static enum err store_joined(struct app *app, const struct app_joined *in)
     return e;
 }
 
-enum err app_create_joined(const char *home, struct bytes passphrase, const struct app_joined *in,
+enum err app_create_joined_on(struct disk disk, const char *home, struct bytes passphrase, const struct app_joined *in,
     char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct why *why)
 {
     struct app *app = NULL;
-    enum err e = create_vault(home, passphrase, recovery_text, &app, why);
+    enum err e = create_vault(disk, home, passphrase, recovery_text, &app, why);
     if (e != ERR_OK) {
         return e;
     }
@@ -466,16 +479,17 @@ enum err app_create_joined(const char *home, struct bytes passphrase, const stru
     }
     app_close(app);
     if (e != ERR_OK) {
-        remove_files(home);
+        remove_files(disk, home);
         return why_set(why, e, "对方给出的成员名册通不过验证；请核对邀请码",
             "the membership log received does not verify; check the invite code");
     }
     return ERR_OK;
 }
 
-enum err app_begin(struct app *app)
+enum err app_create_joined(const char *home, struct bytes passphrase, const struct app_joined *in,
+    char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct why *why)
 {
-    return app->store->ops->begin(app->store);
+    return app_create_joined_on(disk_posix(), home, passphrase, in, recovery_text, why);
 }
 
 /* Memory must not know more than the store does. */
@@ -500,6 +514,17 @@ static enum err reload(struct app *app)
     return core_reload(&app->core, &app->arena);
 }
 
+enum err app_refresh(struct app *app)
+{
+    return app->core.is_stale ? reload(app) : ERR_OK;
+}
+
+enum err app_begin(struct app *app)
+{
+    enum err e = app_refresh(app);
+    return e == ERR_OK ? app->store->ops->begin(app->store) : e;
+}
+
 enum err app_end(struct app *app, enum err e)
 {
     if (e == ERR_OK) {
@@ -508,8 +533,9 @@ enum err app_end(struct app *app, enum err e)
         app->store->ops->rollback(app->store);
     }
     if (e != ERR_OK) {
-        enum err again = reload(app);
-        return again == ERR_OK ? e : again;
+        app->core.is_stale = true;
+        (void)reload(app); /* else app_refresh tries again */
+        return e;
     }
     app->members_changed = false;
     backup_expire(app); /* whoever asked for it is gone, and every write would go into it */
@@ -517,6 +543,15 @@ enum err app_end(struct app *app, enum err e)
         app->changed(app->changed_ctx);
     }
     return ERR_OK;
+}
+
+enum err app_end_noted(struct app *app, enum err e, const struct audit_entry *note)
+{
+    if (e == ERR_OK && note != NULL) {
+        struct audit_entry entry = *note;
+        e = audit_append(&app->core.audit, &app->arena, &entry);
+    }
+    return app_end(app, e);
 }
 
 enum err app_verify(struct app *app, bool deep, bool rebuild, struct why *why)

@@ -2,6 +2,7 @@
 #define JIPAN_APP_H
 
 #include "node/vault.h"
+#include "node/vault/disk.h"
 #include "sync/core.h"
 
 /*
@@ -23,6 +24,7 @@ enum {
 typedef void (*app_changed_fn)(void *ctx);
 
 struct app {
+    struct disk disk; /* of the vault and of what lies beside it */
     char home[APP_PATH_MAX];
     struct vault *vault;
     struct store *store;
@@ -74,6 +76,11 @@ MUST_USE enum err app_create(const char *home, const struct app_init *in, char r
     struct app **out, struct why *why);
 MUST_USE enum err app_open(const char *home, struct bytes passphrase, struct app **out, struct why *why);
 void app_close(struct app *app);
+/* The same on any disk; those above are on disk_posix(). */
+MUST_USE enum err app_create_on(struct disk disk, const char *home, const struct app_init *in,
+    char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct app **out, struct why *why);
+MUST_USE enum err app_open_on(
+    struct disk disk, const char *home, struct bytes passphrase, struct app **out, struct why *why);
 bool app_exists(const char *home);
 
 /* What a joining node keeps: built in memory during the exchange, written by app_create_joined in one go. */
@@ -89,21 +96,30 @@ struct app_joined {
 MUST_USE enum err app_create_joined(const char *home, struct bytes passphrase, const struct app_joined *in,
     char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct why *why);
 
+MUST_USE enum err app_create_joined_on(struct disk disk, const char *home, struct bytes passphrase,
+    const struct app_joined *in, char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct why *why);
+
 /* Transactions: begin, the work, then app_end(app, err): commits durably when err is ERR_OK, else rolls back and
  * reloads; returns the final error. When it commits and something may interest peers, `changed` is called. */
 MUST_USE enum err app_begin(struct app *app);
+/* Before anything is read from memory: if it could not be reloaded after a rollback, it is now, or nothing goes on. */
+MUST_USE enum err app_refresh(struct app *app);
 MUST_USE enum err app_end(struct app *app, enum err e);
 
+/* app_end with one entry of the audit log before the commit, in the same transaction; note NULL: none. */
+MUST_USE enum err app_end_noted(struct app *app, enum err e, const struct audit_entry *note);
+
 /* Membership changes; only on the node that holds the authority (else ERR_DENIED with why). Each runs in its own
- * transaction. */
+ * transaction, and note, if any, with it. */
 struct app_user {
     struct bytes login, name, station_code;
     uint32_t roles;
     struct bytes password;
 };
-MUST_USE enum err app_user_add(struct app *app, const struct app_user *in, uint32_t *number, struct why *why);
+MUST_USE enum err app_user_add(
+    struct app *app, const struct app_user *in, uint32_t *number, const struct audit_entry *note, struct why *why);
 MUST_USE enum err app_user_change(struct app *app, uint32_t number, const uint32_t *roles, const bool *active,
-    const struct bytes *password, struct why *why);
+    const struct bytes *password, const struct audit_entry *note, struct why *why);
 
 struct app_invite {
     enum node_kind kind;
@@ -114,7 +130,8 @@ struct app_invite {
     struct bytes owner_login; /* laptops */
 };
 enum { INVITE_CODE_MAX = 512, INVITE_HOURS = 72 };
-MUST_USE enum err app_invite(struct app *app, const struct app_invite *in, char code[INVITE_CODE_MAX], struct why *why);
+MUST_USE enum err app_invite(struct app *app, const struct app_invite *in, char code[INVITE_CODE_MAX],
+    const struct audit_entry *note, struct why *why);
 /* The authority's half of enrolment: checks proof and invite, enrols, fills entries (arena). ERR_EXPIRED for a used or
  * old invite. */
 struct wire_message;
@@ -129,8 +146,10 @@ struct app_scope {
 };
 /* What a node may hold from now on. It gets keys and customers of stations that came in; it loses the keys of what is
  * written later in stations that went out, and forgets what it holds of them when it next meets a peer. */
-MUST_USE enum err app_set_scope(struct app *app, const struct app_scope *in, struct why *why);
-MUST_USE enum err app_revoke(struct app *app, uint32_t node, const char *reason, struct why *why);
+MUST_USE enum err app_set_scope(
+    struct app *app, const struct app_scope *in, const struct audit_entry *note, struct why *why);
+MUST_USE enum err app_revoke(
+    struct app *app, uint32_t node, const char *reason, const struct audit_entry *note, struct why *why);
 
 /* The invite code as one line of text. */
 struct invite_code {
@@ -160,8 +179,9 @@ struct app_peer {
     char address[APP_ADDRESS_MAX + 1];
     uint8_t tls_key[32];
 };
-MUST_USE enum err app_peer_add(struct app *app, struct bytes address, const uint8_t tls_key[32], struct why *why);
-MUST_USE enum err app_peer_remove(struct app *app, struct bytes address);
+MUST_USE enum err app_peer_add(
+    struct app *app, struct bytes address, const uint8_t tls_key[32], const struct audit_entry *note, struct why *why);
+MUST_USE enum err app_peer_remove(struct app *app, struct bytes address, const struct audit_entry *note);
 /* Up to max peers into out, in address order. */
 MUST_USE enum err app_peers(struct app *app, struct app_peer *out, size_t max, size_t *count);
 MUST_USE enum err app_set_listen(struct app *app, struct bytes address);

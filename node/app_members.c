@@ -184,7 +184,8 @@ static enum err check_user(
     return check_password(in->password, why);
 }
 
-enum err app_user_add(struct app *app, const struct app_user *in, uint32_t *number, struct why *why)
+enum err app_user_add(
+    struct app *app, const struct app_user *in, uint32_t *number, const struct audit_entry *note, struct why *why)
 {
     const struct member_station *station = NULL;
     struct member_user u = { .roles = in->roles, .is_active = true };
@@ -205,7 +206,7 @@ enum err app_user_add(struct app *app, const struct app_user *in, uint32_t *numb
     memcpy(u.name, name.ptr, name.len);
     e = app_begin(app);
     if (e == ERR_OK) {
-        e = app_end(app, member_add_user(app, &u));
+        e = app_end_noted(app, member_add_user(app, &u), note);
     }
     if (e == ERR_OK) {
         *number = u.number;
@@ -226,7 +227,7 @@ static bool is_last_administrator(const struct app *app, const struct member_use
 }
 
 enum err app_user_change(struct app *app, uint32_t number, const uint32_t *roles, const bool *active,
-    const struct bytes *password, struct why *why)
+    const struct bytes *password, const struct audit_entry *note, struct why *why)
 {
     const struct member_user *now_user = members_user(app->members, number);
     struct member_user u = { 0 };
@@ -260,7 +261,7 @@ enum err app_user_change(struct app *app, uint32_t number, const uint32_t *roles
     if (e == ERR_OK) {
         e = app_begin(app);
     }
-    return e == ERR_OK ? app_end(app, member_add_user(app, &u)) : e;
+    return e == ERR_OK ? app_end_noted(app, member_add_user(app, &u), note) : e;
 }
 
 /* --- logins
@@ -344,17 +345,18 @@ enum err peer_put(struct app *app, struct bytes address, const uint8_t tls_key[3
     return e;
 }
 
-enum err app_peer_add(struct app *app, struct bytes address, const uint8_t tls_key[32], struct why *why)
+enum err app_peer_add(
+    struct app *app, struct bytes address, const uint8_t tls_key[32], const struct audit_entry *note, struct why *why)
 {
     if (address.len == 0 || address.len > APP_ADDRESS_MAX || memchr(address.ptr, ':', address.len) == NULL) {
         return why_set(why, ERR_INVALID, "地址写成 主机:端口，例如 192.168.1.10:7420",
             "write the address as host:port, e.g. 192.168.1.10:7420");
     }
     enum err e = app_begin(app);
-    return e == ERR_OK ? app_end(app, peer_put(app, address, tls_key)) : e;
+    return e == ERR_OK ? app_end_noted(app, peer_put(app, address, tls_key), note) : e;
 }
 
-enum err app_peer_remove(struct app *app, struct bytes address)
+enum err app_peer_remove(struct app *app, struct bytes address, const struct audit_entry *note)
 {
     struct bytes key = { 0 };
     struct bytes old = { 0 };
@@ -365,7 +367,7 @@ enum err app_peer_remove(struct app *app, struct bytes address)
     if (e == ERR_OK) {
         e = app_begin(app);
     }
-    return e == ERR_OK ? app_end(app, app->store->ops->del(app->store, SPACE_PEER, key)) : e;
+    return e == ERR_OK ? app_end_noted(app, app->store->ops->del(app->store, SPACE_PEER, key), note) : e;
 }
 
 struct peer_list {
@@ -415,7 +417,7 @@ enum err app_listen(struct app *app, char out[APP_ADDRESS_MAX + 1])
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-enum err app_revoke(struct app *app, uint32_t node, const char *reason, struct why *why)
+enum err app_revoke(struct app *app, uint32_t node, const char *reason, const struct audit_entry *note, struct why *why)
 {
     const struct member_node *n = members_node(app->members, node);
     struct vv cut = { 0 };
@@ -450,5 +452,5 @@ enum err app_revoke(struct app *app, uint32_t node, const char *reason, struct w
             e = member_add_key_epoch(app, s);
         }
     }
-    return app_end(app, e);
+    return app_end_noted(app, e, note);
 }

@@ -60,7 +60,7 @@ static enum err wanted_scope(struct app *app, const struct app_scope *in, struct
     return e;
 }
 
-enum err app_set_scope(struct app *app, const struct app_scope *in, struct why *why)
+enum err app_set_scope(struct app *app, const struct app_scope *in, const struct audit_entry *note, struct why *why)
 {
     struct member_node wanted = { 0 };
     struct member_node before = { 0 };
@@ -86,5 +86,5 @@ enum err app_set_scope(struct app *app, const struct app_scope *in, struct why *
             e = member_add_key_epoch(app, s);
         }
     }
-    return app_end(app, e);
+    return app_end_noted(app, e, note);
 }

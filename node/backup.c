@@ -7,12 +7,12 @@
 #include "node/mark.h"
 #include "node/sql.h"
 #include "node/vault/copy.h"
+#include "node/vault/vault_on.h"
 #include "schema/base/check.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { NAME_BYTES = 256 };
 
@@ -67,7 +67,7 @@ void backup_expire(struct app *app)
 }
 
 /* Splits the path into a directory without links and a name. */
-static enum err split_path(struct backup *b, struct bytes path, struct why *why)
+static enum err split_path(const struct app *app, struct backup *b, struct bytes path, struct why *why)
 {
     char text[APP_PATH_MAX];
     if (path.len == 0 || path.len >= sizeof(text) || path.ptr[0] != '/' || memchr(path.ptr, '\0', path.len) != NULL) {
@@ -82,35 +82,36 @@ static enum err split_path(struct backup *b, struct bytes path, struct why *why)
     }
     memcpy(b->name, slash + 1, len + 1);
     *slash = '\0';
-    char *dir = realpath(text[0] == '\0' ? "/" : text, NULL);
-    if (dir == NULL) {
+    int error = app->disk.ops->resolve(app->disk.ctx, text[0] == '\0' ? "/" : text, b->dir, sizeof(b->dir));
+    if (error == ENOENT || error == ENOTDIR) {
         return why_setf(why, ERR_NOT_FOUND, "没有目录 %s", "there is no directory %s", text);
     }
-    bool fits = strlen(dir) < sizeof(b->dir);
-    memcpy(b->dir, fits ? dir : "", fits ? strlen(dir) + 1 : 1);
-    free(dir);
-    return fits ? ERR_OK : ERR_LIMIT;
+    return err_from_errno(error);
 }
 
 /* A backup beside the store goes with it, and could bear the store's own name. */
 static enum err check_target(const struct app *app, const struct backup *b, bool overwrite, struct why *why)
 {
-    struct stat home;
-    struct stat dir;
-    struct stat file;
+    char home[APP_PATH_MAX];
     char path[APP_PATH_MAX + NAME_BYTES];
-    if (stat(app->home, &home) != 0 || stat(b->dir, &dir) != 0) {
-        return ERR_IO;
+    struct disk_file *file = NULL;
+    int error = app->disk.ops->resolve(app->disk.ctx, app->home, home, sizeof(home));
+    if (error != 0) {
+        return err_from_errno(error);
     }
-    if (home.st_dev == dir.st_dev && home.st_ino == dir.st_ino) {
+    if (strcmp(home, b->dir) == 0) {
         return why_set(why, ERR_USAGE, "备份不要放在节点自己的目录里；请写到另一块盘",
             "a backup does not belong in the node's own directory; write it to another disk");
     }
     (void)snprintf(path, sizeof(path), "%s/%s", b->dir, b->name);
-    if (lstat(path, &file) != 0) {
+    error = app->disk.ops->open(app->disk.ctx, path, DISK_READ_ONLY | DISK_FOREIGN, &file);
+    if (error == 0) {
+        file->ops->close(file);
+    }
+    if (error == ENOENT) {
         return ERR_OK;
     }
-    if (!S_ISREG(file.st_mode)) {
+    if (error == EISDIR) {
         return why_setf(why, ERR_EXISTS, "%s 不是普通文件", "%s is not an ordinary file", path);
     }
     return overwrite ? ERR_OK
@@ -129,7 +130,7 @@ enum err backup_start(struct app *app, struct bytes path, bool overwrite, struct
     if (b == NULL) {
         return ERR_NOMEM;
     }
-    enum err e = split_path(b, path, why);
+    enum err e = split_path(app, b, path, why);
     if (e == ERR_OK) {
         e = check_target(app, b, overwrite, why);
     }
@@ -174,7 +175,6 @@ static enum err finish(struct app *app, struct backup_progress *out, struct why 
     struct backup *b = app->backup;
     const struct core *c = &app->core;
     const struct head *own = core_head(c, c->self.number, c->epoch);
-    struct stat st = { 0 };
     char path[APP_PATH_MAX + NAME_BYTES];
     out->born = (struct backup_born){
         .node = c->self.number, .epoch = c->epoch, .seq = own == NULL ? 0 : own->upto, .wall_ms = app_now().wall_ms
@@ -187,8 +187,8 @@ static enum err finish(struct app *app, struct backup_progress *out, struct why 
     b->copy = NULL;
     e = vault_copy_finish(copy, b->name, why);
     (void)snprintf(path, sizeof(path), "%s/%s", b->dir, b->name);
-    if (e == ERR_OK && stat(path, &st) == 0) {
-        out->bytes = (uint64_t)st.st_size;
+    if (e == ERR_OK) {
+        (void)app->disk.ops->stat(app->disk.ctx, path, &out->bytes);
     }
     return e;
 }

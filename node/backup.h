@@ -74,6 +74,7 @@ struct restored {
  * ERR_NOT_FOUND no such file; ERR_SECRET; ERR_DAMAGED; ERR_INVALID not made by a backup. Nothing is installed then.
  */
 MUST_USE enum err restore_run(const struct restore *in, struct restored *out, struct why *why);
+MUST_USE enum err restore_run_on(struct disk disk, const struct restore *in, struct restored *out, struct why *why);
 
 /* The mark as it stands in a store (key "born" in a backup, "restored" in a node made from one). */
 enum { BACKUP_BORN_BYTES = 24 };

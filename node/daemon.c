@@ -5,6 +5,8 @@
  */
 #include "node/daemon.h"
 
+#include "node/json_mem.h"
+
 #include "node/join_door.h"
 #include "node/limits.h"
 #include "node/links.h"
@@ -298,23 +300,21 @@ enum err daemon_sync(struct daemon *d, sync_done_fn done, void *ctx)
 
 void daemon_reply(struct daemon *d, uint64_t client, json_t *reply)
 {
-    char *text = json_dumps(reply, JSON_COMPACT);
-    enum err e = text == NULL ? ERR_NOMEM : control_socket_reply(d->control, client, bytes_str(text));
+    char *owned = NULL;
+    struct bytes text = request_dump(reply, &owned);
+    enum err e = control_socket_reply(d->control, client, text);
     if (e != ERR_OK && e != ERR_NOT_FOUND) {
         node_log("reply not delivered", d->app->core.self.number, e);
     }
-    free(text);
+    json_mem_free(owned);
     json_decref(reply);
 }
 
 static void on_request(void *ctx, uint64_t client, struct bytes request)
 {
     struct daemon *d = ctx;
-    json_error_t error;
-    json_t *in = json_loadb((const char *)request.ptr, request.len, JSON_REJECT_DUPLICATES, &error);
     end_group(d);
-    json_t *reply = request_run(d->app, in, d, client);
-    json_decref(in);
+    json_t *reply = request_run_text(d->app, request, d, client);
     if (reply != NULL) {
         daemon_reply(d, client, reply);
     }

@@ -171,7 +171,8 @@ static enum err check_invite(struct app *app, const struct app_invite *in, uint3
     return ERR_OK;
 }
 
-enum err app_invite(struct app *app, const struct app_invite *in, char code[INVITE_CODE_MAX], struct why *why)
+enum err app_invite(struct app *app, const struct app_invite *in, char code[INVITE_CODE_MAX],
+    const struct audit_entry *note, struct why *why)
 {
     struct invite_code ic;
     struct open_invite open = {
@@ -201,14 +202,14 @@ enum err app_invite(struct app *app, const struct app_invite *in, char code[INVI
     invite_key(ic.id, key);
     buf_init(&value, &app->mem, 512);
     invite_put(&value, &open);
-    e = value.err == ERR_OK ? app_begin(app) : value.err;
+    e = value.err == ERR_OK ? code_text(app, &ic, code) : value.err;
     if (e == ERR_OK) {
-        e = app_end(app, app->store->ops->put(app->store, SPACE_META, BYTES_OF(key), buf_view(&value)));
+        e = app_begin(app);
+    }
+    if (e == ERR_OK) {
+        e = app_end_noted(app, app->store->ops->put(app->store, SPACE_META, BYTES_OF(key), buf_view(&value)), note);
     }
     buf_release(&value);
-    if (e == ERR_OK) {
-        e = code_text(app, &ic, code);
-    }
     sodium_memzero(&ic, sizeof(ic));
     return e;
 }

@@ -13,22 +13,14 @@
 
 enum { PEERS_SHOWN_MAX = 64 };
 
-static enum err need(struct request *rq, enum admin_right right)
+/* What goes into the audit log with a change of members. */
+static struct audit_entry noted(const struct request *rq)
 {
-    const struct access_answer a = access_admin(rq->user->roles, right);
-    return a.view == VIEW_CLEAR ? ERR_OK : request_refuse(rq, &a);
-}
-
-/* One audit entry in a transaction of its own, before anything is answered. */
-static enum err note(struct request *rq, enum audit_event event, uint64_t count)
-{
-    struct audit_entry entry = { .event = event,
-        .user = rq->user == NULL ? 0 : rq->user->number,
-        .roles = rq->user == NULL ? 0 : rq->user->roles,
-        .count = count,
+    return (struct audit_entry){ .event = AUDIT_MEMBER,
+        .user = rq->user->number,
+        .roles = rq->user->roles,
+        .count = 1,
         .hlc = hlc_tick(rq->app->core.hlc, rq->now) };
-    enum err e = app_begin(rq->app);
-    return e == ERR_OK ? app_end(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry)) : e;
 }
 
 static void set_text(json_t *o, const char *key, const char *text)
@@ -208,15 +200,13 @@ static enum err do_user_add(struct request *rq)
         .station_code = request_text(rq, "station"),
         .password = request_text(rq, "password") };
     uint32_t number = 0;
-    enum err e = need(rq, ADMIN_USERS);
+    enum err e = request_need_right(rq, ADMIN_USERS);
     if (e == ERR_OK) {
         e = parse_roles(rq, request_text(rq, "roles"), &in.roles);
     }
     if (e == ERR_OK) {
-        e = app_user_add(rq->app, &in, &number, &rq->why);
-    }
-    if (e == ERR_OK) {
-        e = note(rq, AUDIT_MEMBER, 1);
+        const struct audit_entry note = noted(rq);
+        e = app_user_add(rq->app, &in, &number, &note, &rq->why);
     }
     if (e == ERR_OK) {
         json_t *out = json_object();
@@ -241,7 +231,7 @@ static enum err do_user_role(struct request *rq)
 {
     const struct member_user *user = NULL;
     uint32_t roles = 0;
-    enum err e = need(rq, ADMIN_USERS);
+    enum err e = request_need_right(rq, ADMIN_USERS);
     if (e == ERR_OK) {
         e = find_user(rq, &user);
     }
@@ -249,23 +239,25 @@ static enum err do_user_role(struct request *rq)
         e = parse_roles(rq, request_text(rq, "roles"), &roles);
     }
     if (e == ERR_OK) {
-        e = app_user_change(rq->app, user->number, &roles, NULL, NULL, &rq->why);
+        const struct audit_entry note = noted(rq);
+        e = app_user_change(rq->app, user->number, &roles, NULL, NULL, &note, &rq->why);
     }
-    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
+    return e;
 }
 
 static enum err do_user_disable(struct request *rq)
 {
     const struct member_user *user = NULL;
     bool active = request_flag(rq, "enable");
-    enum err e = need(rq, ADMIN_USERS);
+    enum err e = request_need_right(rq, ADMIN_USERS);
     if (e == ERR_OK) {
         e = find_user(rq, &user);
     }
     if (e == ERR_OK) {
-        e = app_user_change(rq->app, user->number, NULL, &active, NULL, &rq->why);
+        const struct audit_entry note = noted(rq);
+        e = app_user_change(rq->app, user->number, NULL, &active, NULL, &note, &rq->why);
     }
-    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
+    return e;
 }
 
 /* Everybody may change their own password; the administrator anybody's. */
@@ -275,15 +267,16 @@ static enum err do_user_passwd(struct request *rq)
     struct bytes password = { 0 };
     enum err e = find_user(rq, &user);
     if (e == ERR_OK && user->number != rq->user->number) {
-        e = need(rq, ADMIN_USERS);
+        e = request_need_right(rq, ADMIN_USERS);
     }
     if (e == ERR_OK) {
         e = request_need(rq, "password", &password);
     }
     if (e == ERR_OK) {
-        e = app_user_change(rq->app, user->number, NULL, NULL, &password, &rq->why);
+        const struct audit_entry note = noted(rq);
+        e = app_user_change(rq->app, user->number, NULL, NULL, &password, &note, &rq->why);
     }
-    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
+    return e;
 }
 
 static enum err do_user_list(struct request *rq)
@@ -358,17 +351,18 @@ static enum err do_node_revoke(struct request *rq)
 {
     struct bytes reason = { 0 };
     int64_t id = request_int(rq, "id", 0);
-    enum err e = need(rq, ADMIN_NODES);
+    enum err e = request_need_right(rq, ADMIN_NODES);
     if (e == ERR_OK) {
         e = request_need(rq, "reason", &reason);
     }
     char *text = e == ERR_OK ? arena_cstr(&rq->app->arena, reason) : NULL;
     if (e == ERR_OK) {
+        const struct audit_entry note = noted(rq);
         e = text == NULL                 ? ERR_NOMEM
             : id <= 0 || id > UINT32_MAX ? ERR_NOT_FOUND
-                                         : app_revoke(rq->app, (uint32_t)id, text, &rq->why);
+                                         : app_revoke(rq->app, (uint32_t)id, text, &note, &rq->why);
     }
-    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
+    return e;
 }
 
 /* "group" or station codes with commas. */
@@ -397,14 +391,15 @@ static enum err do_node_scope(struct request *rq)
     int64_t id = request_int(rq, "id", 0);
     struct app_scope in = { .node = id <= 0 || id > UINT32_MAX ? 0 : (uint32_t)id,
         .owner_login = request_text(rq, "owner") };
-    enum err e = need(rq, ADMIN_NODES);
+    enum err e = request_need_right(rq, ADMIN_NODES);
     if (e == ERR_OK) {
         e = parse_scope(rq, request_text(rq, "scope"), &in);
     }
     if (e == ERR_OK) {
-        e = app_set_scope(rq->app, &in, &rq->why);
+        const struct audit_entry note = noted(rq);
+        e = app_set_scope(rq->app, &in, &note, &rq->why);
     }
-    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
+    return e;
 }
 
 static enum err do_invite(struct request *rq)
@@ -414,7 +409,7 @@ static enum err do_invite(struct request *rq)
         .station_code = request_text(rq, "station"),
         .owner_login = request_text(rq, "owner") };
     char code[INVITE_CODE_MAX];
-    enum err e = need(rq, ADMIN_NODES);
+    enum err e = request_need_right(rq, ADMIN_NODES);
     if (e == ERR_OK) {
         e = parse_scope(rq, request_text(rq, "scope"), &scope);
     }
@@ -422,10 +417,8 @@ static enum err do_invite(struct request *rq)
     in.scope_count = scope.scope_count;
     memcpy(in.scope, scope.scope, sizeof(in.scope));
     if (e == ERR_OK) {
-        e = app_invite(rq->app, &in, code, &rq->why);
-    }
-    if (e == ERR_OK) {
-        e = note(rq, AUDIT_MEMBER, 1);
+        const struct audit_entry note = noted(rq);
+        e = app_invite(rq->app, &in, code, &note, &rq->why);
     }
     if (e == ERR_OK) {
         json_t *out = json_object();
@@ -464,7 +457,7 @@ static enum err do_peer_add(struct request *rq)
 {
     struct bytes address = { 0 };
     int64_t id = request_int(rq, "node", 0);
-    enum err e = need(rq, ADMIN_PEERS);
+    enum err e = request_need_right(rq, ADMIN_PEERS);
     if (e == ERR_OK) {
         e = request_need(rq, "address", &address);
     }
@@ -474,22 +467,24 @@ static enum err do_peer_add(struct request *rq)
             &rq->why, ERR_NOT_FOUND, "没有这个节点编号；用 jipan node list 查看", "no such node; see jipan node list");
     }
     if (e == ERR_OK) {
-        e = app_peer_add(rq->app, address, n->tls_key, &rq->why);
+        const struct audit_entry note = noted(rq);
+        e = app_peer_add(rq->app, address, n->tls_key, &note, &rq->why);
     }
-    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
+    return e;
 }
 
 static enum err do_peer_remove(struct request *rq)
 {
     struct bytes address = { 0 };
-    enum err e = need(rq, ADMIN_PEERS);
+    enum err e = request_need_right(rq, ADMIN_PEERS);
     if (e == ERR_OK) {
         e = request_need(rq, "address", &address);
     }
     if (e == ERR_OK) {
-        e = app_peer_remove(rq->app, address);
+        const struct audit_entry note = noted(rq);
+        e = app_peer_remove(rq->app, address, &note);
     }
-    return e == ERR_OK ? note(rq, AUDIT_MEMBER, 1) : e;
+    return e;
 }
 
 /* --- policy, checks
@@ -505,7 +500,7 @@ static enum err do_policy_show(struct request *rq)
 {
     struct bytes role_text = { 0 };
     size_t entities = 0;
-    enum err e = need(rq, ADMIN_POLICY_READ);
+    enum err e = request_need_right(rq, ADMIN_POLICY_READ);
     if (e == ERR_OK) {
         e = request_need(rq, "role", &role_text);
     }
@@ -541,7 +536,7 @@ static enum err do_policy_show(struct request *rq)
 
 static enum err do_verify(struct request *rq)
 {
-    enum err e = need(rq, ADMIN_VERIFY_STORE);
+    enum err e = request_need_right(rq, ADMIN_VERIFY_STORE);
     if (e == ERR_OK) {
         e = app_verify(rq->app, request_flag(rq, "deep"), request_flag(rq, "rebuild"), &rq->why);
     }
@@ -558,7 +553,7 @@ static enum err do_statehash(struct request *rq)
 {
     uint8_t hash[32];
     char text[65];
-    enum err e = need(rq, ADMIN_STATEHASH);
+    enum err e = request_need_right(rq, ADMIN_STATEHASH);
     if (e == ERR_OK) {
         e = core_statehash(&rq->app->core, &rq->app->arena, hash);
     }

@@ -5,12 +5,6 @@
 #include "node/backup.h"
 #include "node/request.h"
 
-static enum err need_right(struct request *rq)
-{
-    const struct access_answer a = access_admin(rq->user->roles, ADMIN_VERIFY_STORE);
-    return a.view == VIEW_CLEAR ? ERR_OK : request_refuse(rq, &a);
-}
-
 /* Before the first page leaves. */
 static enum err note_export(struct request *rq)
 {
@@ -25,7 +19,7 @@ static enum err note_export(struct request *rq)
 static enum err do_backup(struct request *rq)
 {
     struct bytes file = { 0 };
-    enum err e = need_right(rq);
+    enum err e = request_need_right(rq, ADMIN_VERIFY_STORE);
     if (e == ERR_OK) {
         e = request_need(rq, "file", &file);
     }
@@ -47,7 +41,7 @@ static enum err do_backup(struct request *rq)
 static enum err do_backup_step(struct request *rq)
 {
     struct backup_progress p = { .done = 0 };
-    enum err e = need_right(rq);
+    enum err e = request_need_right(rq, ADMIN_VERIFY_STORE);
     if (e == ERR_OK) {
         e = backup_step(rq->app, BACKUP_PIECE_PAGES, &p, &rq->why);
     }

@@ -299,12 +299,6 @@ static enum err run_page(struct paging *p)
     return e;
 }
 
-static enum err need_right(struct request *rq, enum admin_right right)
-{
-    const struct access_answer a = access_admin(rq->user->roles, right);
-    return a.view == VIEW_CLEAR ? ERR_OK : request_refuse(rq, &a);
-}
-
 static enum err do_export(struct request *rq)
 {
     struct paging p = { .rq = rq };
@@ -313,7 +307,7 @@ static enum err do_export(struct request *rq)
     if (format.len > 0 && !bytes_equal(format, BYTES_LIT("csv"))) {
         return why_set(&rq->why, ERR_USAGE, "目前只能导出 csv", "only csv can be exported for now");
     }
-    enum err e = need_right(rq, ADMIN_EXPORT);
+    enum err e = request_need_right(rq, ADMIN_EXPORT);
     if (e == ERR_OK) {
         e = view_begin(&p.v, rq);
     }
@@ -333,7 +327,7 @@ static enum err do_export(struct request *rq)
 static enum err do_dump(struct request *rq)
 {
     struct paging p = { .rq = rq };
-    enum err e = need_right(rq, ADMIN_DUMP);
+    enum err e = request_need_right(rq, ADMIN_DUMP);
     if (e == ERR_OK) {
         e = view_begin(&p.v, rq);
     }

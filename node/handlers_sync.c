@@ -53,13 +53,13 @@ static void answer(void *ctx, const struct sync_outcome *outcome)
 
 static enum err do_sync(struct request *rq)
 {
-    const struct access_answer allowed = access_admin(rq->user->roles, ADMIN_SYNC);
-    if (allowed.view != VIEW_CLEAR) {
-        return request_refuse(rq, &allowed);
+    enum err e = request_need_right(rq, ADMIN_SYNC);
+    if (e != ERR_OK) {
+        return e;
     }
     if (rq->daemon == NULL) {
         struct sync_outcome outcome = { .in_sync = 0 };
-        enum err e = daemon_sync_once(rq->app, &outcome, &rq->why);
+        e = daemon_sync_once(rq->app, &outcome, &rq->why);
         if (e == ERR_OK) {
             request_set(rq, outcome_json(&outcome));
             e = outcome_err(&outcome, &rq->why);
@@ -71,7 +71,7 @@ static enum err do_sync(struct request *rq)
         return ERR_NOMEM;
     }
     *de = (struct deferred){ .daemon = rq->daemon, .client = rq->client };
-    enum err e = daemon_sync(rq->daemon, answer, de);
+    e = daemon_sync(rq->daemon, answer, de);
     rq->is_deferred = e == ERR_OK;
     if (e != ERR_OK) {
         free(de);

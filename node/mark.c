@@ -8,19 +8,18 @@
  */
 #include "node/mark.h"
 
+#include "node/vault/vault_on.h"
 #include "schema/base/check.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     MARK_VERSION = 1,
     TOKEN_BYTES = 16,
-    FILE_ID_BYTES = 24,
+    FILE_ID_BYTES = DISK_ID_BYTES,
     MACHINE_BYTES = 16,
     WITNESS_BYTES = TOKEN_BYTES + FILE_ID_BYTES,
     WITNESSES_MAX = 2,
@@ -63,25 +62,10 @@ static bool home_path(const struct app *app, const char *name, char out[APP_PATH
     return n > 0 && n < APP_PATH_MAX + 32;
 }
 
-static void put_u64(uint8_t *p, uint64_t v)
+static bool identify(const struct app *app, const char *path, struct file_id *out)
 {
-    for (size_t i = 0; i < 8; i++) {
-        p[i] = (uint8_t)(v >> (8 * (7 - i)));
-    }
-}
-
-static bool identify(const char *path, struct file_id *out)
-{
-    struct statx st = { 0 };
     *out = (struct file_id){ .b = { 0 } };
-    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &st) != 0) {
-        return false;
-    }
-    bool has_birth = (st.stx_mask & STATX_BTIME) != 0;
-    put_u64(out->b, st.stx_ino);
-    put_u64(out->b + 8, has_birth ? (uint64_t)st.stx_btime.tv_sec : 0);
-    put_u64(out->b + 16, has_birth ? st.stx_btime.tv_nsec : 0);
-    return true;
+    return app->disk.ops->identify(app->disk.ctx, path, out->b) == 0;
 }
 
 /* Keyed, so that the store says nothing about the machine to who does not hold its key. */
@@ -108,20 +92,33 @@ static bool side_read(const struct app *app, struct witness *out)
 {
     char path[APP_PATH_MAX + 32];
     char text[SIDE_BYTES + 1];
+    size_t hex = 0;
     size_t got = 0;
-    if (!home_path(app, side_name, path) || !identify(path, &out->file)) {
+    struct disk_file *file = NULL;
+    if (!home_path(app, side_name, path) || !identify(app, path, &out->file)) {
         return false;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0) {
-        return false;
+    int error = app->disk.ops->open(app->disk.ctx, path, DISK_READ_ONLY, &file);
+    if (error == 0) {
+        error = file->ops->pread(file, text, sizeof(text), 0, &got);
+        file->ops->close(file);
     }
-    ssize_t n = read(fd, text, sizeof(text));
-    (void)close(fd);
-    return n == SIDE_BYTES && memcmp(text, side_magic, sizeof(side_magic) - 1) == 0 &&
-           sodium_hex2bin(out->token, TOKEN_BYTES, text + sizeof(side_magic) - 1, 2 * (size_t)TOKEN_BYTES, NULL, &got,
+    return error == 0 && got == SIDE_BYTES && memcmp(text, side_magic, sizeof(side_magic) - 1) == 0 &&
+           sodium_hex2bin(out->token, TOKEN_BYTES, text + sizeof(side_magic) - 1, 2 * (size_t)TOKEN_BYTES, NULL, &hex,
                NULL) == 0 &&
-           got == TOKEN_BYTES;
+           hex == TOKEN_BYTES;
+}
+
+static enum err side_write(const struct app *app, const char *path, const char *text)
+{
+    struct disk_file *file = NULL;
+    int error = app->disk.ops->open(app->disk.ctx, path, DISK_CREATE | DISK_EXCLUSIVE, &file);
+    if (error == 0) {
+        error = file->ops->pwrite(file, text, SIDE_BYTES, 0);
+        error = error == 0 ? file->ops->fsync(file) : error;
+        file->ops->close(file);
+    }
+    return err_from_errno(error);
 }
 
 /* A new file under its second name, durable. */
@@ -136,38 +133,32 @@ static enum err side_make(struct app *app, struct witness *out)
     rng_fill(&app->rng, out->token, sizeof(out->token));
     (void)sodium_bin2hex(hex, sizeof(hex), out->token, sizeof(out->token));
     (void)snprintf(text, sizeof(text), "%s%s\n", side_magic, hex);
-    (void)unlink(path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return errno == ENOSPC ? ERR_FULL : ERR_IO;
+    (void)app->disk.ops->remove(app->disk.ctx, path);
+    enum err e = side_write(app, path, text);
+    if (e == ERR_OK && !identify(app, path, &out->file)) {
+        e = ERR_IO;
     }
-    bool is_written = write(fd, text, SIDE_BYTES) == SIDE_BYTES && fsync(fd) == 0;
-    int error = is_written ? 0 : errno;
-    is_written = close(fd) == 0 && is_written && identify(path, &out->file);
-    if (!is_written) {
-        (void)unlink(path);
-        return error == ENOSPC ? ERR_FULL : ERR_IO;
+    if (e != ERR_OK) {
+        (void)app->disk.ops->remove(app->disk.ctx, path);
     }
-    return ERR_OK;
+    return e == ERR_OK || e == ERR_FULL || e == ERR_NOMEM ? e : ERR_IO;
 }
 
 static enum err side_place(const struct app *app)
 {
     char from[APP_PATH_MAX + 32];
     char to[APP_PATH_MAX + 32];
-    if (!home_path(app, side_new, from) || !home_path(app, side_name, to) || rename(from, to) != 0) {
+    if (!home_path(app, side_new, from) || !home_path(app, side_name, to) ||
+        app->disk.ops->rename(app->disk.ctx, from, to) != 0) {
         return ERR_IO;
     }
-    int fd = open(app->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-    (void)(fd < 0 ? 0 : close(fd));
-    return rc == 0 ? ERR_OK : ERR_IO;
+    return app->disk.ops->sync_dir(app->disk.ctx, app->home) == 0 ? ERR_OK : ERR_IO;
 }
 
 static void side_discard(const struct app *app)
 {
     char path[APP_PATH_MAX + 32];
-    (void)(home_path(app, side_new, path) ? unlink(path) : 0);
+    (void)(home_path(app, side_new, path) ? app->disk.ops->remove(app->disk.ctx, path) : 0);
 }
 
 /* --- what the store keeps
@@ -309,7 +300,7 @@ static enum err place_now(struct app *app, struct mark *out)
     char path[APP_PATH_MAX + 32];
     *out = (struct mark){ .count = 0 };
     machine_hash(app, out->machine);
-    return home_path(app, "jipan.db", path) && identify(path, &out->store) ? ERR_OK : ERR_IO;
+    return home_path(app, "jipan.db", path) && identify(app, path, &out->store) ? ERR_OK : ERR_IO;
 }
 
 enum err mark_open(struct app *app, bool is_new)

@@ -4,6 +4,7 @@
  */
 #include "node/request.h"
 
+#include "node/json_mem.h"
 #include "schema/base/check.h"
 
 static const struct request_verb *const tables[] = { handlers_read, handlers_known, handlers_write, handlers_bulk,
@@ -74,6 +75,12 @@ enum err request_refuse(struct request *rq, const struct access_answer *answer)
     return e == ERR_OK ? request_deny(rq, answer) : e;
 }
 
+enum err request_need_right(struct request *rq, enum admin_right right)
+{
+    const struct access_answer answer = access_admin(rq->user->roles, right);
+    return answer.view == VIEW_CLEAR ? ERR_OK : request_refuse(rq, &answer);
+}
+
 static json_t *reply_of(const struct request *rq, enum err e)
 {
     json_t *reply = json_object();
@@ -137,28 +144,67 @@ static enum err check_login(struct request *rq, json_t *request)
     return e;
 }
 
-json_t *request_run(struct app *app, json_t *request, struct daemon *daemon, uint64_t client)
+static enum err run_verb(struct request *rq, json_t *request)
 {
-    struct request rq = { .app = app, .now = app_now(), .daemon = daemon, .client = client };
     const char *name = json_string_value(json_object_get(request, "verb"));
     const struct request_verb *verb = name == NULL ? NULL : find_verb(name);
+    if (verb == NULL) {
+        return why_setf(&rq->why, ERR_USAGE, "没有这个命令：%s；用 jipan help 查看",
+            "no such command: %s; see jipan help", name == NULL ? "?" : name);
+    }
+    enum err e = app_refresh(rq->app);
+    if (e == ERR_OK && (verb->flags & REQUEST_NO_LOGIN) == 0) {
+        e = check_login(rq, request);
+    }
+    return e == ERR_OK ? verb->fn(rq) : e;
+}
+
+static json_t *run(struct app *app, json_t *request, struct daemon *daemon, uint64_t client)
+{
+    struct request rq = { .app = app, .now = app_now(), .daemon = daemon, .client = client };
     json_t *empty = json_object();
     json_t *args = json_object_get(request, "args");
-    enum err e = ERR_OK;
     rq.args = json_is_object(args) ? args : empty;
-    if (verb == NULL) {
-        e = why_setf(&rq.why, ERR_USAGE, "没有这个命令：%s；用 jipan help 查看", "no such command: %s; see jipan help",
-            name == NULL ? "?" : name);
-    } else if ((verb->flags & REQUEST_NO_LOGIN) == 0) {
-        e = check_login(&rq, request);
+    enum err e = json_mem_is_short() ? ERR_NOMEM : run_verb(&rq, request);
+    if (json_mem_is_short()) {
+        e = ERR_NOMEM;
+        request_set(&rq, NULL);
     }
-    if (e == ERR_OK) {
-        check(verb != NULL);
-        e = verb->fn(&rq);
-    }
+    json_mem_reply();
     json_t *reply = rq.is_deferred && e == ERR_OK ? NULL : reply_of(&rq, e);
     json_decref(rq.result);
     json_decref(empty);
     arena_reset(&app->arena);
     return reply;
+}
+
+json_t *request_run(struct app *app, json_t *request, struct daemon *daemon, uint64_t client)
+{
+    json_mem_begin();
+    json_t *reply = run(app, request, daemon, client);
+    json_mem_end();
+    return reply;
+}
+
+json_t *request_run_text(struct app *app, struct bytes text, struct daemon *daemon, uint64_t client)
+{
+    json_error_t error;
+    json_mem_begin();
+    json_t *request = json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *reply = run(app, request, daemon, client);
+    json_decref(request);
+    json_mem_end();
+    return reply;
+}
+
+struct bytes request_dump(const json_t *reply, char **owned)
+{
+    static const char no_memory[] = "{\"code\":4,\"error\":\"NOMEM\",\"zh\":\"内存不足，结果没有给出\","
+                                    "\"en\":\"out of memory; the result is not shown\"}";
+    json_mem_begin();
+    json_mem_reply();
+    char *text = json_dumps(reply, JSON_COMPACT);
+    json_mem_end();
+    *owned = text;
+    return text == NULL ? bytes_str(no_memory) : bytes_str(text);
 }

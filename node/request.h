@@ -52,7 +52,9 @@ extern const struct request_verb handlers_bundle[]; /* bundle-export bundle-impo
 extern const struct request_verb
     handlers_admin[]; /* status, users, nodes, invites, peers, policy, verify, state hash */
 
-/* Runs one request; returns a new reply object, or NULL when the handler answers later. */
+/* Runs one request; returns a new reply object, or NULL when the handler answers later. _text: from its bytes, as they
+ * come over the control socket. */
+json_t *request_run_text(struct app *app, struct bytes text, struct daemon *daemon, uint64_t client);
 json_t *request_run(struct app *app, json_t *request, struct daemon *daemon, uint64_t client);
 
 /* Argument helpers: NULL/empty when absent; ERR_USAGE with why when required or of the wrong type. */
@@ -66,5 +68,10 @@ void request_set(struct request *rq, json_t *result); /* takes over the referenc
  * the error that kept it from being noted; for verbs that do not go through node/view.h, whose view_deny notes. */
 enum err request_deny(struct request *rq, const struct access_answer *answer);
 enum err request_refuse(struct request *rq, const struct access_answer *answer);
+/* May the person do this administrative thing? A refusal is noted. */
+enum err request_need_right(struct request *rq, enum admin_right right);
+
+/* The bytes of a reply; where there is no memory for them, a reply that says so. *owned goes to json_mem_free. */
+struct bytes request_dump(const json_t *reply, char **owned);
 
 #endif

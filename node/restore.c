@@ -7,15 +7,12 @@
 
 #include "node/mark.h"
 #include "node/sql.h"
+#include "node/vault/vault_on.h"
 #include "schema/base/check.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { COPY_BYTES = 1 << 20, PATH_BYTES = APP_PATH_MAX + 64 };
 
@@ -24,10 +21,11 @@ static const char aside_db[] = "jipan.db.before-restore";
 static const char aside_wal[] = "jipan.db.before-restore-wal";
 
 struct work {
+    struct disk disk;
     const struct restore *in;
     char stage[PATH_BYTES];
     bool made_home;
-    int run_lock, store_lock;
+    struct disk_file *run_lock, *store_lock;
 };
 
 static void path_in(char out[PATH_BYTES], const char *dir, const char *name)
@@ -36,60 +34,54 @@ static void path_in(char out[PATH_BYTES], const char *dir, const char *name)
     check(n > 0 && n < PATH_BYTES); /* restore_run bounds the home's length */
 }
 
-static bool is_there(const char *dir, const char *name)
+static bool is_there(const struct work *w, const char *dir, const char *name)
 {
     char path[PATH_BYTES];
-    struct stat st;
+    uint64_t size = 0;
     path_in(path, dir, name);
-    return lstat(path, &st) == 0;
+    return w->disk.ops->stat(w->disk.ctx, path, &size) == 0;
 }
 
-static enum err move(const char *from_dir, const char *from, const char *to_dir, const char *to)
+static enum err move(const struct work *w, const char *from_dir, const char *from, const char *to_dir, const char *to)
 {
     char a[PATH_BYTES];
     char b[PATH_BYTES];
     path_in(a, from_dir, from);
     path_in(b, to_dir, to);
-    return rename(a, b) == 0 ? ERR_OK : ERR_IO;
+    return w->disk.ops->rename(w->disk.ctx, a, b) == 0 ? ERR_OK : ERR_IO;
 }
 
-static enum err sync_dir(const char *dir)
+static enum err sync_dir(const struct work *w, const char *dir)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-    (void)(fd < 0 ? 0 : close(fd));
-    return rc == 0 ? ERR_OK : ERR_IO;
+    return w->disk.ops->sync_dir(w->disk.ctx, dir) == 0 ? ERR_OK : ERR_IO;
+}
+
+static void remove_in(const struct work *w, const char *dir, const char *name)
+{
+    char path[PATH_BYTES];
+    path_in(path, dir, name);
+    (void)w->disk.ops->remove(w->disk.ctx, path);
 }
 
 static void remove_stage(const struct work *w)
 {
     static const char *const names[] = { "jipan.db", "jipan.db-wal", "jipan.db-journal", "jipan.lock", "jipan.mark",
         "jipan.mark.new" };
-    char path[PATH_BYTES];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        path_in(path, w->stage, names[i]);
-        (void)unlink(path);
+        remove_in(w, w->stage, names[i]);
     }
-    (void)rmdir(w->stage);
+    (void)w->disk.ops->remove_dir(w->disk.ctx, w->stage);
 }
 
 /* --- the place
  * ---------------------------------------------------------------------------------------------------- */
 
-static enum err take_lock(const struct work *w, const char *name, int *fd)
+static enum err take_lock(const struct work *w, const char *name, struct disk_file **out)
 {
     char path[PATH_BYTES];
     path_in(path, w->in->home, name);
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (*fd < 0) {
-        return ERR_IO;
-    }
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
-        return ERR_OK;
-    }
-    (void)close(*fd);
-    *fd = -1;
-    return ERR_LOCKED;
+    int error = w->disk.ops->lock(w->disk.ctx, path, true, out);
+    return error == 0 ? ERR_OK : error == EWOULDBLOCK ? ERR_LOCKED : error == ENOMEM ? ERR_NOMEM : ERR_IO;
 }
 
 /* Folds the old store's log into its file, so that one file moves aside. A store that does not open keeps its log. */
@@ -97,7 +89,7 @@ static enum err settle_old(const struct work *w)
 {
     struct vault *v = NULL;
     struct why ignored = { .zh = { 0 } };
-    enum err e = vault_open(w->in->home, w->in->passphrase, &v, &ignored);
+    enum err e = vault_open_on(w->disk, w->in->home, SLOT_PASSPHRASE, w->in->passphrase, &v, &ignored);
     vault_close(e == ERR_OK ? v : NULL);
     return e == ERR_LOCKED ? e : ERR_OK;
 }
@@ -105,12 +97,13 @@ static enum err settle_old(const struct work *w)
 static enum err check_place(const struct work *w, struct why *why)
 {
     const char *home = w->in->home;
-    bool has_store = is_there(home, "jipan.db");
+    bool has_store = is_there(w, home, "jipan.db");
     if (has_store && !w->in->replace) {
         return why_setf(why, ERR_EXISTS, "%s 里已有节点；恢复到空目录，或加 --force 把现有的库移到一边",
             "there already is a node in %s; restore into an empty directory, or move it aside with --force", home);
     }
-    if ((has_store && is_there(home, aside_db)) || (is_there(home, "jipan.db-wal") && is_there(home, aside_wal))) {
+    if ((has_store && is_there(w, home, aside_db)) ||
+        (is_there(w, home, "jipan.db-wal") && is_there(w, home, aside_wal))) {
         return why_set(why, ERR_EXISTS, "目录里已有上次移开的库 jipan.db.before-restore；请先收好它",
             "there already is a store moved aside, jipan.db.before-restore; put it away first");
     }
@@ -120,17 +113,17 @@ static enum err check_place(const struct work *w, struct why *why)
 static enum err take_place(struct work *w, struct why *why)
 {
     const char *home = w->in->home;
-    if (mkdir(home, 0700) == 0) {
-        w->made_home = true;
-    } else if (errno != EEXIST) {
+    int error = w->disk.ops->make_dir(w->disk.ctx, home);
+    w->made_home = error == 0;
+    if (error != 0 && error != EEXIST) {
         return why_setf(
-            why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "不能建立目录 %s", "cannot create directory %s", home);
+            why, error == ENOENT ? ERR_NOT_FOUND : ERR_IO, "不能建立目录 %s", "cannot create directory %s", home);
     }
     enum err e = take_lock(w, "run.lock", &w->run_lock);
     if (e == ERR_OK) {
         e = check_place(w, why);
     }
-    if (e == ERR_OK && w->in->replace && app_exists(home)) {
+    if (e == ERR_OK && w->in->replace && vault_exists_on(w->disk, home)) {
         e = settle_old(w);
     }
     if (e == ERR_OK) {
@@ -148,94 +141,84 @@ static enum err take_place(struct work *w, struct why *why)
 
 static void leave_place(struct work *w, bool is_done)
 {
-    char path[PATH_BYTES];
-    if (w->store_lock >= 0) {
+    if (w->store_lock != NULL) {
         remove_stage(w); /* else it may be another restore's */
     }
-    if (!is_done && w->made_home && w->store_lock >= 0) {
-        path_in(path, w->in->home, "run.lock");
-        (void)unlink(path);
-        path_in(path, w->in->home, "jipan.lock");
-        (void)unlink(path);
-        (void)rmdir(w->in->home);
+    if (!is_done && w->made_home && w->store_lock != NULL) {
+        remove_in(w, w->in->home, "run.lock");
+        remove_in(w, w->in->home, "jipan.lock");
+        (void)w->disk.ops->remove_dir(w->disk.ctx, w->in->home);
     }
-    (void)(w->store_lock >= 0 ? close(w->store_lock) : 0);
-    (void)(w->run_lock >= 0 ? close(w->run_lock) : 0);
+    if (w->store_lock != NULL) {
+        w->store_lock->ops->close(w->store_lock);
+    }
+    if (w->run_lock != NULL) {
+        w->run_lock->ops->close(w->run_lock);
+    }
 }
 
 /* --- the copy
  * ------------------------------------------------------------------------------------------------------- */
 
-static enum err write_all(int fd, const uint8_t *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO;
-        }
-        data += n;
-        len -= (size_t)n;
-    }
-    return ERR_OK;
-}
-
-static enum err pump(const struct restore *in, int from, int to, uint64_t total)
+static enum err pump(const struct restore *in, struct disk_file *from, struct disk_file *to)
 {
     uint8_t *piece = malloc(COPY_BYTES);
+    uint64_t total = 0;
     uint64_t done = 0;
-    enum err e = piece == NULL ? ERR_NOMEM : ERR_OK;
-    while (e == ERR_OK) {
-        ssize_t n = read(from, piece, COPY_BYTES);
-        if (n < 0 && errno == EINTR) {
-            continue;
+    size_t got = COPY_BYTES;
+    int error = piece == NULL ? ENOMEM : from->ops->size(from, &total);
+    while (error == 0 && got == COPY_BYTES) {
+        error = from->ops->pread(from, piece, COPY_BYTES, done, &got);
+        if (error == 0) {
+            error = to->ops->pwrite(to, piece, got, done);
         }
-        if (n <= 0) {
-            e = n < 0 ? ERR_IO : ERR_OK;
-            break;
-        }
-        e = write_all(to, piece, (size_t)n);
-        done += (uint64_t)n;
-        if (in->progress != NULL) {
+        done += got;
+        if (error == 0 && in->progress != NULL) {
             in->progress(in->ctx, done, total);
         }
     }
     free(piece);
-    return e == ERR_OK && fsync(to) != 0 ? ERR_IO : e;
+    return err_from_errno(error == 0 ? to->ops->fsync(to) : error);
 }
 
-static enum err copy_file(const struct work *w, int from, uint64_t total, struct why *why)
+static enum err copy_file(const struct work *w, struct disk_file *from, struct why *why)
 {
     char path[PATH_BYTES];
+    struct disk_file *to = NULL;
     remove_stage(w);
-    if (mkdir(w->stage, 0700) != 0) {
+    if (w->disk.ops->make_dir(w->disk.ctx, w->stage) != 0) {
         return why_setf(why, ERR_IO, "不能建立目录 %s", "cannot create directory %s", w->stage);
     }
     path_in(path, w->stage, "jipan.db");
-    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    enum err e = to < 0 ? ERR_IO : pump(w->in, from, to, total);
-    e = to >= 0 && close(to) != 0 && e == ERR_OK ? ERR_IO : e;
+    int error = w->disk.ops->open(w->disk.ctx, path, DISK_CREATE | DISK_EXCLUSIVE, &to);
+    enum err e = error != 0 ? err_from_errno(error) : pump(w->in, from, to);
+    if (to != NULL) {
+        to->ops->close(to);
+    }
     if (e == ERR_FULL) {
         return why_set(why, e, "磁盘放不下这个备份", "the disk has no room for this backup");
     }
-    return e == ERR_OK ? ERR_OK
-                       : why_setf(why, e, "读备份或写 %s 失败", "reading the backup or writing %s failed", path);
+    return e == ERR_OK || e == ERR_NOMEM
+               ? e
+               : why_setf(why, ERR_IO, "读备份或写 %s 失败", "reading the backup or writing %s failed", path);
 }
 
 static enum err stage_copy(const struct work *w, struct why *why)
 {
-    struct stat st;
-    int from = open(w->in->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (from < 0) {
-        return why_setf(why, errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO, "读不到备份 %s",
-            "cannot read the backup %s", w->in->file);
+    struct disk_file *from = NULL;
+    int error = w->disk.ops->open(w->disk.ctx, w->in->file, DISK_READ_ONLY | DISK_FOREIGN, &from);
+    if (error == EISDIR) {
+        return why_setf(why, ERR_INVALID, "%s 不是普通文件", "%s is not an ordinary file", w->in->file);
     }
-    enum err e = fstat(from, &st) != 0 || !S_ISREG(st.st_mode)
-                     ? why_setf(why, ERR_INVALID, "%s 不是普通文件", "%s is not an ordinary file", w->in->file)
-                     : copy_file(w, from, (uint64_t)st.st_size, why);
-    (void)close(from);
+    if (error != 0) {
+        return why_setf(why,
+            error == ENOENT || error == ENOTDIR ? ERR_NOT_FOUND
+            : error == ENOMEM                   ? ERR_NOMEM
+                                                : ERR_IO,
+            "读不到备份 %s", "cannot read the backup %s", w->in->file);
+    }
+    enum err e = copy_file(w, from, why);
+    from->ops->close(from);
     return e;
 }
 
@@ -248,7 +231,7 @@ static enum err check_copy(const struct work *w, struct backup_born *born, struc
     struct vault *v = NULL;
     sqlite3_stmt *stmt = NULL;
     struct bytes bytes = { 0 };
-    enum err e = vault_open(w->stage, w->in->passphrase, &v, why);
+    enum err e = vault_open_on(w->disk, w->stage, SLOT_PASSPHRASE, w->in->passphrase, &v, why);
     if (e != ERR_OK) {
         return e == ERR_DAMAGED || e == ERR_FORMAT
                    ? why_setf(why, ERR_DAMAGED, "备份 %s 损坏，或不是备份文件；没有恢复任何内容",
@@ -276,7 +259,7 @@ static enum err take_identity(const struct work *w, struct restored *out, struct
 {
     struct app *app = NULL;
     uint8_t bytes[BACKUP_BORN_BYTES];
-    enum err e = app_open(w->stage, w->in->passphrase, &app, why);
+    enum err e = app_open_on(w->disk, w->stage, w->in->passphrase, &app, why);
     if (e != ERR_OK) {
         return e;
     }
@@ -297,7 +280,7 @@ static enum err take_identity(const struct work *w, struct restored *out, struct
     out->epoch = app->core.epoch;
     out->is_authority = app->core.is_authority;
     app_close(app);
-    return e == ERR_OK && is_there(w->stage, "jipan.db-wal") ? ERR_IO : e;
+    return e == ERR_OK && is_there(w, w->stage, "jipan.db-wal") ? ERR_IO : e;
 }
 
 /* --- the moment
@@ -308,39 +291,39 @@ static enum err move_aside(const struct work *w, bool *did)
 {
     const char *home = w->in->home;
     enum err e = ERR_OK;
-    *did = is_there(home, aside_db);
-    if (is_there(home, "jipan.db")) {
-        e = move(home, "jipan.db", home, aside_db);
+    *did = is_there(w, home, aside_db);
+    if (is_there(w, home, "jipan.db")) {
+        e = move(w, home, "jipan.db", home, aside_db);
         *did = true;
     }
-    if (e == ERR_OK && is_there(home, "jipan.db-wal")) {
-        e = move(home, "jipan.db-wal", home, aside_wal);
+    if (e == ERR_OK && is_there(w, home, "jipan.db-wal")) {
+        e = move(w, home, "jipan.db-wal", home, aside_wal);
     }
-    return e == ERR_OK ? sync_dir(home) : e;
+    return e == ERR_OK ? sync_dir(w, home) : e;
 }
 
 static enum err install(const struct work *w, struct restored *out)
 {
     const char *home = w->in->home;
-    enum err e = sync_dir(w->stage);
+    enum err e = sync_dir(w, w->stage);
     if (e == ERR_OK) {
         e = move_aside(w, &out->has_aside);
     }
     if (e == ERR_OK) {
-        e = move(w->stage, "jipan.mark", home, "jipan.mark");
+        e = move(w, w->stage, "jipan.mark", home, "jipan.mark");
     }
     if (e == ERR_OK) {
-        e = sync_dir(home);
+        e = sync_dir(w, home);
     }
     if (e == ERR_OK) {
-        e = move(w->stage, "jipan.db", home, "jipan.db");
+        e = move(w, w->stage, "jipan.db", home, "jipan.db");
     }
-    return e == ERR_OK ? sync_dir(home) : e;
+    return e == ERR_OK ? sync_dir(w, home) : e;
 }
 
-enum err restore_run(const struct restore *in, struct restored *out, struct why *why)
+enum err restore_run_on(struct disk disk, const struct restore *in, struct restored *out, struct why *why)
 {
-    struct work w = { .in = in, .run_lock = -1, .store_lock = -1 };
+    struct work w = { .disk = disk, .in = in };
     struct restored r = { .node = 0 };
     if (strlen(in->home) >= APP_PATH_MAX) {
         return ERR_LIMIT;
@@ -364,4 +347,9 @@ enum err restore_run(const struct restore *in, struct restored *out, struct why 
         *out = r;
     }
     return e;
+}
+
+enum err restore_run(const struct restore *in, struct restored *out, struct why *why)
+{
+    return restore_run_on(disk_posix(), in, out, why);
 }

@@ -82,7 +82,8 @@ struct store_sqlite {
     struct store base; /* first: the ops cast back */
     sqlite3 *db;
     bool is_in_transaction;
-    bool is_poisoned;
+    bool is_poisoned; /* nothing is written any more */
+    bool is_half_done; /* what could not be taken back must not be read either */
     bool has_new_fields;
     enum err doom; /* first failed write of the open transaction */
     unsigned scan_depth; /* visitors on the stack */

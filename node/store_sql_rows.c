@@ -173,6 +173,9 @@ static enum err take_written(struct store_sqlite *q, struct sql_slot *slot, sqli
 
 static enum err take_verb(struct store_sqlite *q, struct table *t, enum row_verb verb, sqlite3_stmt **out)
 {
+    if (q->is_half_done) {
+        return ERR_IO;
+    }
     sqlite3_stmt *stmt = sql_take_ready(&t->verbs[verb]);
     if (stmt != NULL) {
         *out = stmt;
@@ -603,8 +606,8 @@ enum err store_sql_row_find(struct store *s, const struct store_query *query, si
             return ERR_OK; /* no dossier, no rows */
         }
     }
-    if (e != ERR_OK) {
-        return e;
+    if (e != ERR_OK || q->is_half_done) {
+        return e != ERR_OK ? e : ERR_IO;
     }
     bool has_index = f.filter == FIND_EQUAL && rid == 0 && store_sql_is_indexed(query->field);
     return has_index ? find_by_index(&f) : find_rows(&f, rid);

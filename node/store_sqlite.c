@@ -26,7 +26,7 @@ enum err store_sql_fixed(struct store_sqlite *q, enum store_sql number, sqlite3_
         STORE_SQL_TABLE(X)
 #undef X
     };
-    return sql_take(q->db, &q->fixed[number], texts[number], out);
+    return q->is_half_done ? ERR_IO : sql_take(q->db, &q->fixed[number], texts[number], out);
 }
 
 static enum err run_fixed(struct store_sqlite *q, enum store_sql number)
@@ -65,7 +65,7 @@ enum err store_sql_wrote(struct store_sqlite *q, enum err e)
 static void end_by_rollback(struct store_sqlite *q)
 {
     if (sqlite3_get_autocommit(q->db) == 0 && run_fixed(q, STORE_SQL_ROLLBACK) != ERR_OK) {
-        q->is_poisoned = true;
+        q->is_half_done = true;
     }
     q->is_in_transaction = false;
     q->doom = ERR_OK;
@@ -82,7 +82,12 @@ static enum err store_begin(struct store *s)
     if (q->is_poisoned) {
         return ERR_IO;
     }
-    enum err e = sql_exec(q->db, "PRAGMA synchronous = FULL");
+    sqlite3_stmt *rollback = NULL; /* at hand, so that taking back needs no memory */
+    enum err e = store_sql_fixed(q, STORE_SQL_ROLLBACK, &rollback);
+    sql_give(&q->fixed[STORE_SQL_ROLLBACK], rollback);
+    if (e == ERR_OK) {
+        e = sql_exec(q->db, "PRAGMA synchronous = FULL");
+    }
     if (e == ERR_OK) {
         e = run_fixed(q, STORE_SQL_BEGIN);
     }
@@ -109,7 +114,7 @@ static enum err store_commit(struct store *s, bool durable)
         store_index_end(q->index, true);
         return ERR_OK;
     }
-    q->is_poisoned = q->is_poisoned || e == ERR_IO || e == ERR_FULL;
+    q->is_poisoned = q->is_poisoned || e == ERR_IO;
     end_by_rollback(q);
     return e;
 }
@@ -136,6 +141,9 @@ static enum err space_statement(
         [SPACE_VERB_SCAN_BACK] = "SELECT k, v FROM %s WHERE k >= ?1 AND k < ?2 ORDER BY k DESC",
     };
     check((unsigned)space < SPACE_COUNT);
+    if (q->is_half_done) {
+        return ERR_IO;
+    }
     struct sql_slot *slot = &q->spaces[space][verb];
     sqlite3_stmt *stmt = sql_take_ready(slot);
     if (stmt != NULL) {

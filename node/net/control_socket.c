@@ -334,6 +334,7 @@ enum err control_socket_reply(struct control_socket *s, uint64_t client_id, stru
     }
     struct reply *r = malloc(sizeof(*r) + len);
     if (r == NULL) {
+        (void)shutdown(c->fd, SHUT_RDWR); /* or it would wait for ever */
         return ERR_NOMEM;
     }
     *r = (struct reply){ .len = len };

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@ static int open_high(const char *path, int flags)
 {
     int fd;
     do {
-        fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+        fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0 || fd > STDERR_FILENO) {
         return fd;
@@ -66,7 +67,16 @@ static int posix_open(void *ctx, const char *path, unsigned flags, struct disk_f
     mode |= (flags & DISK_CREATE) != 0 ? O_CREAT : 0;
     mode |= (flags & DISK_EXCLUSIVE) != 0 ? O_EXCL : 0;
     mode |= (flags & DISK_TRUNCATE) != 0 ? O_TRUNC : 0;
-    return posix_wrap(open_high(path, mode), out);
+    if ((flags & DISK_FOREIGN) == 0) {
+        return posix_wrap(open_high(path, mode | O_NOFOLLOW), out);
+    }
+    int fd = open_high(path, mode | O_NONBLOCK); /* a pipe must not make us wait */
+    struct stat st;
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        return EISDIR;
+    }
+    return posix_wrap(fd, out);
 }
 
 static void posix_close(struct disk_file *file)
@@ -162,7 +172,7 @@ static int posix_stat(void *ctx, const char *path, uint64_t *ret_size)
 static int posix_sync_dir(void *ctx, const char *dir)
 {
     (void)ctx;
-    int fd = open_high(dir, O_RDONLY | O_DIRECTORY);
+    int fd = open_high(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (fd < 0) {
         return errno;
     }
@@ -174,7 +184,7 @@ static int posix_sync_dir(void *ctx, const char *dir)
 static int posix_lock(void *ctx, const char *path, bool create, struct disk_file **out)
 {
     (void)ctx;
-    int fd = open_high(path, O_RDWR | (create ? O_CREAT : 0));
+    int fd = open_high(path, O_RDWR | O_NOFOLLOW | (create ? O_CREAT : 0));
     if (fd < 0) {
         return errno;
     }
@@ -190,6 +200,54 @@ static int posix_lock(void *ctx, const char *path, bool create, struct disk_file
     return posix_wrap(fd, out);
 }
 
+static int posix_make_dir(void *ctx, const char *path)
+{
+    (void)ctx;
+    return mkdir(path, 0700) == 0 ? 0 : errno;
+}
+
+static int posix_remove_dir(void *ctx, const char *path)
+{
+    (void)ctx;
+    return rmdir(path) == 0 ? 0 : errno;
+}
+
+static int posix_resolve(void *ctx, const char *dir, char *out, size_t room)
+{
+    (void)ctx;
+    char *path = realpath(dir, NULL);
+    if (path == NULL) {
+        return errno;
+    }
+    size_t len = strlen(path);
+    if (len < room) {
+        memcpy(out, path, len + 1);
+    }
+    free(path);
+    return len < room ? 0 : ENAMETOOLONG;
+}
+
+static void put_u64(uint8_t *p, uint64_t v)
+{
+    for (size_t i = 0; i < 8; i++) {
+        p[i] = (uint8_t)(v >> (8 * (7 - i)));
+    }
+}
+
+static int posix_identify(void *ctx, const char *path, uint8_t out[DISK_ID_BYTES])
+{
+    (void)ctx;
+    struct statx st = { 0 };
+    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &st) != 0) {
+        return errno;
+    }
+    bool has_birth = (st.stx_mask & STATX_BTIME) != 0;
+    put_u64(out, st.stx_ino);
+    put_u64(out + 8, has_birth ? (uint64_t)st.stx_btime.tv_sec : 0);
+    put_u64(out + 16, has_birth ? st.stx_btime.tv_nsec : 0);
+    return 0;
+}
+
 static const struct disk_ops posix_ops = {
     .open = posix_open,
     .close = posix_close,
@@ -203,6 +261,10 @@ static const struct disk_ops posix_ops = {
     .stat = posix_stat,
     .sync_dir = posix_sync_dir,
     .lock = posix_lock,
+    .make_dir = posix_make_dir,
+    .remove_dir = posix_remove_dir,
+    .resolve = posix_resolve,
+    .identify = posix_identify,
 };
 
 struct disk disk_posix(void)

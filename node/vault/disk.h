@@ -21,7 +21,10 @@ enum disk_open {
     DISK_CREATE = 2,
     DISK_EXCLUSIVE = 4, /* with DISK_CREATE: fail with EEXIST */
     DISK_TRUNCATE = 8,
+    DISK_FOREIGN = 16, /* named by a person: may be a link, must be an ordinary file (else EISDIR) */
 };
+
+enum { DISK_ID_BYTES = 24 };
 
 struct disk_ops {
     int (*open)(void *ctx, const char *path, unsigned flags, struct disk_file **out);
@@ -42,6 +45,13 @@ struct disk_ops {
     int (*sync_dir)(void *ctx, const char *dir);
     /* Exclusive lock, held until close and dropped when the process dies. EWOULDBLOCK: somebody else holds it. */
     int (*lock)(void *ctx, const char *path, bool create, struct disk_file **out);
+    /* Mode 0700; EEXIST. remove_dir: only an empty one. */
+    int (*make_dir)(void *ctx, const char *path);
+    int (*remove_dir)(void *ctx, const char *path);
+    /* The absolute path of an existing directory without symbolic links. */
+    int (*resolve)(void *ctx, const char *dir, char *out, size_t room);
+    /* What tells a file from its copy: number and birth. Does not follow links. */
+    int (*identify)(void *ctx, const char *path, uint8_t out[DISK_ID_BYTES]);
 };
 
 struct disk {

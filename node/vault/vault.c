@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PATH_BYTES = 4096 };
+
 static const char db_name[] = "jipan.db";
 static const char new_name[] = "jipan.db.new";
 static const char lock_name[] = "jipan.lock";
@@ -26,7 +28,7 @@ static_assert((int)VAULT_RECOVERY_TEXT_BYTES == (int)RECOVERY_TEXT_MAX, "one siz
 
 static int dir_lock(struct disk disk, const char *dir, bool create, struct disk_file **out)
 {
-    char path[4096];
+    char path[PATH_BYTES];
     int n = snprintf(path, sizeof(path), "%s/%s", dir, lock_name);
     return n < 0 || (size_t)n >= sizeof(path) ? ENAMETOOLONG : disk.ops->lock(disk.ctx, path, create, out);
 }
@@ -50,13 +52,13 @@ static void vault_free(struct vault *v)
 static enum err vault_new(struct disk disk, const char *dir, struct vault **out, struct why *why)
 {
     check(sodium_init() >= 0);
-    uint64_t size = 0;
-    int error = disk.ops->stat(disk.ctx, dir, &size);
+    char path[PATH_BYTES];
+    int error = disk.ops->resolve(disk.ctx, dir, path, sizeof(path));
     if (error != 0) {
         return why_from_errno(why, error, dir);
     }
     struct vault *v = calloc(1, sizeof(*v));
-    enum err e = v == NULL ? ERR_NOMEM : vault_files_new(disk, dir, db_name, &v->files);
+    enum err e = v == NULL ? ERR_NOMEM : vault_files_new(disk, path, db_name, &v->files);
     if (e != ERR_OK) {
         vault_free(v);
         return why_set(why, e, err_zh(e), err_en(e));
@@ -148,14 +150,14 @@ enum err vault_open_on(
         goto out;
     }
     /* A missing lock file is created only after the secret proved right: a wrong one must leave no trace. */
-    error = dir_lock(disk, dir, false, &v->lock);
+    error = dir_lock(disk, v->files->dir, false, &v->lock);
     if (error != 0 && error != ENOENT) {
         e = why_from_errno(why, error, dir);
         goto out;
     }
     e = vault_unlock(v, kind, secret, why);
     if (e == ERR_OK && v->lock == NULL) {
-        error = dir_lock(disk, dir, true, &v->lock);
+        error = dir_lock(disk, v->files->dir, true, &v->lock);
         e = error == 0 ? ERR_OK : why_from_errno(why, error, dir);
     }
     if (e == ERR_OK) {
@@ -274,7 +276,7 @@ enum err vault_create_on(struct disk disk, const char *dir, struct bytes passphr
     if (e != ERR_OK) {
         return e;
     }
-    int error = dir_lock(disk, dir, true, &v->lock);
+    int error = dir_lock(disk, v->files->dir, true, &v->lock);
     if (error != 0) {
         e = why_from_errno(why, error, dir);
         goto out;
@@ -302,64 +304,40 @@ out:
     return e;
 }
 
-/* The directory without symbolic links; free() it. */
-static enum err dir_resolve(const char *dir, char **out, struct why *why)
-{
-    char *path = realpath(dir, NULL);
-    if (path == NULL) {
-        return why_from_errno(why, errno, dir);
-    }
-    *out = path;
-    return ERR_OK;
-}
-
 enum err vault_create(const char *dir, struct bytes passphrase, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
     struct vault **out, struct why *why)
 {
-    char *path = NULL;
-    enum err e = dir_resolve(dir, &path, why);
-    if (e == ERR_OK) {
-        e = vault_create_on(disk_posix(), path, passphrase, recovery_text, out, why);
-        free(path);
-    }
-    return e;
+    return vault_create_on(disk_posix(), dir, passphrase, recovery_text, out, why);
 }
 
 enum err vault_open(const char *dir, struct bytes passphrase, struct vault **out, struct why *why)
 {
-    char *path = NULL;
-    enum err e = dir_resolve(dir, &path, why);
-    if (e == ERR_OK) {
-        e = vault_open_on(disk_posix(), path, SLOT_PASSPHRASE, passphrase, out, why);
-        free(path);
-    }
-    return e;
+    return vault_open_on(disk_posix(), dir, SLOT_PASSPHRASE, passphrase, out, why);
 }
 
 enum err vault_open_recovery(const char *dir, struct bytes recovery_text, struct vault **out, struct why *why)
 {
     uint8_t key[RECOVERY_KEY_BYTES];
-    char *path = NULL;
     if (recovery_text_decode(recovery_text, key) != ERR_OK) {
         return why_set(why, ERR_SECRET, "恢复密钥抄写有误：请逐组核对",
             "the recovery key has a typing error: compare it group by group");
     }
-    enum err e = dir_resolve(dir, &path, why);
-    if (e == ERR_OK) {
-        e = vault_open_on(disk_posix(), path, SLOT_RECOVERY, BYTES_OF(key), out, why);
-        free(path);
-    }
+    enum err e = vault_open_on(disk_posix(), dir, SLOT_RECOVERY, BYTES_OF(key), out, why);
     sodium_memzero(key, sizeof(key));
     return e;
 }
 
-bool vault_exists(const char *dir)
+bool vault_exists_on(struct disk disk, const char *dir)
 {
-    char path[4096];
+    char path[PATH_BYTES];
     uint64_t size = 0;
-    struct disk disk = disk_posix();
     int n = snprintf(path, sizeof(path), "%s/%s", dir, db_name);
     return n > 0 && (size_t)n < sizeof(path) && disk.ops->stat(disk.ctx, path, &size) == 0;
+}
+
+bool vault_exists(const char *dir)
+{
+    return vault_exists_on(disk_posix(), dir);
 }
 
 enum err vault_set_passphrase(struct vault *v, struct bytes passphrase, struct why *why)

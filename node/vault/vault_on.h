@@ -5,8 +5,7 @@
 #include "node/vault/files.h"
 
 /*
- * The vault on any struct disk; node/vault.h is this on disk_posix(). Tests and the simulator come in here. dir is an
- * absolute path without symbolic links and is copied.
+ * The vault on any struct disk; node/vault.h is this on disk_posix(). Tests and the simulator come in here.
  */
 struct vault {
     struct vault_files *files;
@@ -20,6 +19,8 @@ MUST_USE enum err vault_create_on(struct disk disk, const char *dir, struct byte
     char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct vault **out, struct why *why);
 MUST_USE enum err vault_open_on(
     struct disk disk, const char *dir, enum slot_kind kind, struct bytes secret, struct vault **out, struct why *why);
+
+bool vault_exists_on(struct disk disk, const char *dir);
 
 /* Connections (connection.c). */
 MUST_USE enum err vault_connect(struct vault_files *files, bool is_writer, sqlite3 **out);

@@ -195,7 +195,7 @@ static void make_first(struct bench *be, char code[INVITE_CODE_MAX])
     const struct app_invite in = { .kind = NODE_STATION, .station_code = BYTES_LIT("S2"), .holds_group = true };
     (void)snprintf(address, sizeof(address), "127.0.0.1:%d", PORT_A);
     bench_need(app_set_listen(app, bytes_str(address)) == ERR_OK, "no address");
-    bench_need(app_invite(app, &in, code, &why) == ERR_OK, "no invite");
+    bench_need(app_invite(app, &in, code, NULL, &why) == ERR_OK, "no invite");
     app_close(app);
 }
 
@@ -215,8 +215,8 @@ static void make_second(struct bench *be, const char *code)
     bench_need(app_open(be->b.home, BYTES_LIT(BENCH_PASSPHRASE), &app, &why) == ERR_OK, why.en);
     bench_need(app_peers(app, &peer, 1, &count) == ERR_OK && count == 1, "no peer");
     (void)snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)proxy_port(be->proxy));
-    bench_need(app_peer_remove(app, bytes_str(peer.address)) == ERR_OK &&
-                   app_peer_add(app, bytes_str(address), peer.tls_key, &why) == ERR_OK,
+    bench_need(app_peer_remove(app, bytes_str(peer.address), NULL) == ERR_OK &&
+                   app_peer_add(app, bytes_str(address), peer.tls_key, NULL, &why) == ERR_OK,
         "cannot set the peer");
     app_close(app);
 }

@@ -157,7 +157,7 @@ struct app *bench_node(const char *home)
             .station_code = BYTES_LIT("S1"),
             .roles = i == 0 ? role_bit(ROLE_SM) | role_bit(ROLE_SC) : role_bit(ROLE_SC),
             .password = BYTES_LIT(BENCH_PASSWORD) };
-        need_ok(app_user_add(app, &user, &number, &why), "no user", &why);
+        need_ok(app_user_add(app, &user, &number, NULL, &why), "no user", &why);
     }
     return app;
 }

@@ -1,82 +1,17 @@
 /*
  * Owns: the simulated disk of the power-loss and fault tests. Model: a file's unsynced writes and truncates survive a
  * power loss in any subset and torn at sectors of 512 bytes; names survive in order (a journaling directory); fsync
- * makes content durable, sync_dir makes names durable. Pessimistic on purpose: fsync of a new file does not save its
- * name.
+ * makes content durable, sync_dir makes the names of one directory durable. Pessimistic on purpose: fsync of a new file
+ * does not save its name, and a rename is two changes.
  */
-#include "tests/lib/disk_sim.h"
+#include "tests/lib/disk_sim_impl.h"
 
 #include "schema/base/check.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { SECTOR = 512, NAMES_MAX = 64 };
-
-struct sim_op {
-    bool is_truncate;
-    uint64_t at; /* new size of a truncate */
-    size_t len;
-    uint8_t *data;
-};
-
-struct sim_bytes {
-    uint8_t *ptr;
-    size_t len;
-    size_t room;
-};
-
-struct sim_inode {
-    struct sim_inode *next;
-    struct sim_bytes current;
-    struct sim_bytes durable;
-    struct sim_op *ops;
-    size_t op_count;
-    size_t op_room;
-    uint64_t written;
-    char *born_as; /* path it was created under */
-    uint64_t id;
-    bool is_locked;
-};
-
-struct sim_name {
-    char *path;
-    struct sim_inode *inode;
-};
-
-struct sim_dir {
-    struct sim_name names[NAMES_MAX];
-    size_t count;
-};
-
-/* A change of a directory: to = NULL removes `path`, otherwise binds it. */
-struct sim_link {
-    char *path;
-    struct sim_inode *inode;
-};
-
-struct disk_sim {
-    struct sim_inode *inodes;
-    struct sim_dir current;
-    struct sim_dir durable;
-    struct sim_link *links;
-    size_t link_count;
-    uint64_t ops;
-    uint64_t crash_at;
-    bool has_crashed;
-    uint64_t fsyncs;
-    uint64_t fail_fsync_at;
-    uint64_t reads;
-    uint64_t fail_read_at;
-    uint64_t writes;
-    uint64_t fail_write_at;
-    bool has_failed;
-    uint64_t last_id;
-    uint64_t capacity;
-    bool is_read_only;
-    struct bytes watch;
-    uint64_t watch_hits;
-};
+enum { SECTOR = 512 };
 
 struct sim_file {
     struct disk_file base;
@@ -92,133 +27,6 @@ static uint64_t sim_random(uint64_t *state)
     z = (z ^ z >> 30U) * 0xBF58476D1CE4E5B9U;
     z = (z ^ z >> 27U) * 0x94D049BB133111EBU;
     return z ^ z >> 31U;
-}
-
-static void *must(void *p)
-{
-    check(p != NULL);
-    return p;
-}
-
-static void bytes_resize(struct sim_bytes *b, size_t len)
-{
-    if (len > b->room) {
-        b->room = len * 2;
-        b->ptr = must(realloc(b->ptr, b->room));
-    }
-    if (len > b->len) {
-        memset(b->ptr + b->len, 0, len - b->len);
-    }
-    b->len = len;
-}
-
-static void bytes_copy(struct sim_bytes *to, const struct sim_bytes *from)
-{
-    bytes_resize(to, from->len);
-    if (from->len > 0) {
-        memcpy(to->ptr, from->ptr, from->len);
-    }
-}
-
-static void bytes_put(struct sim_bytes *b, const uint8_t *data, size_t len, uint64_t at)
-{
-    if (at + len > b->len) {
-        bytes_resize(b, (size_t)at + len);
-    }
-    memcpy(b->ptr + at, data, len);
-}
-
-static void ops_clear(struct sim_inode *inode)
-{
-    for (size_t i = 0; i < inode->op_count; i++) {
-        free(inode->ops[i].data);
-    }
-    inode->op_count = 0;
-}
-
-static void op_apply(struct sim_bytes *b, const struct sim_op *op)
-{
-    if (op->is_truncate) {
-        bytes_resize(b, (size_t)op->at);
-    } else {
-        bytes_put(b, op->data, op->len, op->at);
-    }
-}
-
-static void op_push(struct sim_inode *inode, struct sim_op op)
-{
-    if (inode->op_count == inode->op_room) {
-        inode->op_room = inode->op_room * 2 + 16;
-        inode->ops = must(realloc(inode->ops, inode->op_room * sizeof(*inode->ops)));
-    }
-    inode->ops[inode->op_count++] = op;
-    op_apply(&inode->current, &op);
-}
-
-/* --- names --- */
-
-static struct sim_name *dir_find(struct sim_dir *dir, const char *path)
-{
-    for (size_t i = 0; i < dir->count; i++) {
-        if (strcmp(dir->names[i].path, path) == 0) {
-            return &dir->names[i];
-        }
-    }
-    return NULL;
-}
-
-static void dir_set(struct sim_dir *dir, const char *path, struct sim_inode *inode)
-{
-    struct sim_name *name = dir_find(dir, path);
-    if (name == NULL && inode != NULL) {
-        check(dir->count < NAMES_MAX);
-        dir->names[dir->count++] = (struct sim_name){ .path = must(strdup(path)), .inode = inode };
-    } else if (name != NULL && inode != NULL) {
-        name->inode = inode;
-    } else if (name != NULL) {
-        free(name->path);
-        *name = dir->names[--dir->count];
-    }
-}
-
-static void dir_clear(struct sim_dir *dir)
-{
-    while (dir->count > 0) {
-        free(dir->names[--dir->count].path);
-    }
-}
-
-static void dir_copy(struct sim_dir *to, const struct sim_dir *from)
-{
-    dir_clear(to);
-    for (size_t i = 0; i < from->count; i++) {
-        dir_set(to, from->names[i].path, from->names[i].inode);
-    }
-}
-
-static void links_clear(struct disk_sim *sim)
-{
-    for (size_t i = 0; i < sim->link_count; i++) {
-        free(sim->links[i].path);
-    }
-    sim->link_count = 0;
-}
-
-static void link_push(struct disk_sim *sim, const char *path, struct sim_inode *inode)
-{
-    sim->links = must(realloc(sim->links, (sim->link_count + 1) * sizeof(*sim->links)));
-    sim->links[sim->link_count++] = (struct sim_link){ .path = must(strdup(path)), .inode = inode };
-    dir_set(&sim->current, path, inode);
-}
-
-static struct sim_inode *inode_new(struct disk_sim *sim, const char *path)
-{
-    struct sim_inode *inode = must(calloc(1, sizeof(*inode)));
-    inode->born_as = must(strdup(path));
-    inode->id = ++sim->last_id;
-    inode->next = sim->inodes;
-    sim->inodes = inode;
-    return inode;
 }
 
 /* --- faults --- */
@@ -238,6 +46,16 @@ static int sim_step(struct disk_sim *sim)
     }
     sim->ops++;
     return 0;
+}
+
+/* Counts a call; 0 or the errno that the fault gives it. */
+static int sim_call(struct disk_sim *sim, enum sim_call call)
+{
+    uint64_t number = ++sim->calls[call];
+    const struct sim_fault *f = &sim->fault;
+    bool fires = f->at != 0 && f->call == call && (number == f->at || (f->is_sticky && number > f->at));
+    sim->fault_hits += fires ? 1 : 0;
+    return fires ? f->error : 0;
 }
 
 uint64_t disk_sim_used(const struct disk_sim *sim)
@@ -272,7 +90,7 @@ static const struct disk_ops sim_ops;
 
 static void sim_wrap(struct disk_sim *sim, struct sim_inode *inode, bool holds_lock, struct disk_file **out)
 {
-    struct sim_file *f = must(calloc(1, sizeof(*f)));
+    struct sim_file *f = sim_alloc(sizeof(*f));
     *f = (struct sim_file){ .base = { .ops = &sim_ops }, .sim = sim, .inode = inode, .holds_lock = holds_lock };
     *out = &f->base;
 }
@@ -280,11 +98,15 @@ static void sim_wrap(struct disk_sim *sim, struct sim_inode *inode, bool holds_l
 static int sim_open(void *ctx, const char *path, unsigned flags, struct disk_file **out)
 {
     struct disk_sim *sim = ctx;
-    struct sim_name *name = dir_find(&sim->current, path);
+    struct sim_name *name = sim_dir_find(&sim->current, path);
     struct sim_inode *inode = name == NULL ? NULL : name->inode;
     bool changes = (inode == NULL && (flags & DISK_CREATE) != 0) || (flags & DISK_TRUNCATE) != 0;
-    if (sim->has_crashed) {
-        return EIO;
+    int injected = sim_call(sim, SIM_NAME);
+    if (sim->has_crashed || injected != 0) {
+        return sim->has_crashed ? EIO : injected;
+    }
+    if (inode != NULL && inode->is_dir) {
+        return EISDIR;
     }
     if (inode == NULL && (flags & DISK_CREATE) == 0) {
         return ENOENT;
@@ -300,11 +122,11 @@ static int sim_open(void *ctx, const char *path, unsigned flags, struct disk_fil
         return error;
     }
     if (inode == NULL) {
-        inode = inode_new(sim, path);
-        link_push(sim, path, inode);
+        inode = sim_inode_new(sim, path);
+        sim_link_push(sim, path, inode);
     }
     if ((flags & DISK_TRUNCATE) != 0) {
-        op_push(inode, (struct sim_op){ .is_truncate = true });
+        sim_op_push(inode, (struct sim_op){ .is_truncate = true });
     }
     sim_wrap(sim, inode, false, out);
     return 0;
@@ -323,8 +145,9 @@ static int sim_pread(struct disk_file *file, void *buf, size_t len, uint64_t at,
 {
     struct sim_file *f = sim_file_of(file);
     const struct sim_bytes *b = &f->inode->current;
-    if (f->sim->has_crashed) {
-        return EIO;
+    int injected = sim_call(f->sim, SIM_READ);
+    if (f->sim->has_crashed || injected != 0) {
+        return f->sim->has_crashed ? EIO : injected;
     }
     if (one_failure(f->sim, &f->sim->reads, &f->sim->fail_read_at)) {
         return EIO;
@@ -347,6 +170,10 @@ static int sim_pwrite(struct disk_file *file, const void *buf, size_t len, uint6
     if (error != 0 && !(had_power && sim->has_crashed)) {
         return error;
     }
+    if (error == 0) {
+        error = sim_call(sim, SIM_WRITE);
+        len = error != 0 ? len / 2 : len; /* a short write, and then the error */
+    }
     if (error == 0 && one_failure(sim, &sim->writes, &sim->fail_write_at)) {
         return EIO;
     }
@@ -359,9 +186,9 @@ static int sim_pwrite(struct disk_file *file, const void *buf, size_t len, uint6
         sim->watch_hits++;
     }
     f->inode->written += len;
-    uint8_t *data = must(malloc(len));
+    uint8_t *data = sim_alloc(len);
     memcpy(data, buf, len);
-    op_push(f->inode, (struct sim_op){ .at = at, .len = len, .data = data });
+    sim_op_push(f->inode, (struct sim_op){ .at = at, .len = len, .data = data });
     return error;
 }
 
@@ -372,15 +199,19 @@ static int sim_fsync(struct disk_file *file)
     if (error != 0) {
         return error;
     }
+    error = sim_call(f->sim, SIM_SYNC);
     if (one_failure(f->sim, &f->sim->fsyncs, &f->sim->fail_fsync_at)) {
+        error = EIO;
+    }
+    if (error != 0) {
         /* As Linux does: the pages are marked clean and the next fsync would succeed without them. */
-        ops_clear(f->inode);
-        return EIO;
+        sim_ops_clear(f->inode);
+        return error;
     }
     for (size_t i = 0; i < f->inode->op_count; i++) {
-        op_apply(&f->inode->durable, &f->inode->ops[i]);
+        sim_op_apply(&f->inode->durable, &f->inode->ops[i]);
     }
-    ops_clear(f->inode);
+    sim_ops_clear(f->inode);
     return 0;
 }
 
@@ -388,8 +219,9 @@ static int sim_ftruncate(struct disk_file *file, uint64_t size)
 {
     struct sim_file *f = sim_file_of(file);
     int error = sim_step(f->sim);
+    error = error == 0 ? sim_call(f->sim, SIM_WRITE) : error;
     if (error == 0) {
-        op_push(f->inode, (struct sim_op){ .is_truncate = true, .at = size });
+        sim_op_push(f->inode, (struct sim_op){ .is_truncate = true, .at = size });
     }
     return error;
 }
@@ -397,19 +229,41 @@ static int sim_ftruncate(struct disk_file *file, uint64_t size)
 static int sim_size(struct disk_file *file, uint64_t *out)
 {
     struct sim_file *f = sim_file_of(file);
+    int injected = sim_call(f->sim, SIM_NAME);
     *out = f->inode->current.len;
-    return f->sim->has_crashed ? EIO : 0;
+    return f->sim->has_crashed ? EIO : injected;
+}
+
+/* A change of names: counted as a call and as a step. */
+static int sim_name_step(struct disk_sim *sim)
+{
+    int error = sim_call(sim, SIM_NAME);
+    int stopped = sim_step(sim);
+    return stopped != 0 ? stopped : error;
+}
+
+static struct sim_inode *sim_find(struct disk_sim *sim, const char *path)
+{
+    struct sim_name *name = sim_dir_find(&sim->current, path);
+    return name == NULL ? NULL : name->inode;
+}
+
+/* Directories directly below the root are always there. */
+static bool is_top(const char *path)
+{
+    return strchr(path + 1, '/') == NULL;
 }
 
 static int sim_remove(void *ctx, const char *path)
 {
     struct disk_sim *sim = ctx;
-    if (!sim->has_crashed && dir_find(&sim->current, path) == NULL) {
-        return ENOENT;
+    const struct sim_inode *inode = sim_find(sim, path);
+    if (!sim->has_crashed && (inode == NULL || inode->is_dir)) {
+        return inode == NULL ? ENOENT : EISDIR;
     }
-    int error = sim_step(sim);
+    int error = sim_name_step(sim);
     if (error == 0) {
-        link_push(sim, path, NULL);
+        sim_link_push(sim, path, NULL);
     }
     return error;
 }
@@ -417,12 +271,11 @@ static int sim_remove(void *ctx, const char *path)
 static int sim_rename(void *ctx, const char *from, const char *to)
 {
     struct disk_sim *sim = ctx;
-    struct sim_name *name = dir_find(&sim->current, from);
-    int error = name == NULL ? ENOENT : sim_step(sim);
+    struct sim_inode *inode = sim_find(sim, from);
+    int error = inode == NULL ? ENOENT : sim_name_step(sim);
     if (error == 0) {
-        struct sim_inode *inode = name->inode;
-        link_push(sim, to, inode);
-        link_push(sim, from, NULL);
+        sim_link_push(sim, to, inode);
+        sim_link_push(sim, from, NULL);
     }
     return error;
 }
@@ -430,31 +283,109 @@ static int sim_rename(void *ctx, const char *from, const char *to)
 static int sim_stat(void *ctx, const char *path, uint64_t *ret_size)
 {
     struct disk_sim *sim = ctx;
-    if (sim->has_crashed) {
-        return EIO;
+    const struct sim_inode *inode = sim_find(sim, path);
+    int injected = sim_call(sim, SIM_NAME);
+    if (sim->has_crashed || injected != 0) {
+        return sim->has_crashed ? EIO : injected;
     }
-    if (strchr(path + 1, '/') == NULL) {
-        *ret_size = 0; /* the one directory */
-        return 0;
-    }
-    struct sim_name *name = dir_find(&sim->current, path);
-    if (name == NULL) {
-        return ENOENT;
-    }
-    *ret_size = name->inode->current.len;
-    return 0;
+    *ret_size = inode == NULL ? 0 : inode->current.len;
+    return inode == NULL && !is_top(path) ? ENOENT : 0;
+}
+
+static bool is_inside(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+    return strncmp(path, dir, len) == 0 && path[len] == '/' && strchr(path + len + 1, '/') == NULL;
 }
 
 static int sim_sync_dir(void *ctx, const char *dir)
 {
-    (void)dir;
     struct disk_sim *sim = ctx;
+    size_t kept = 0;
     int error = sim_step(sim);
+    error = error == 0 ? sim_call(sim, SIM_SYNC) : error;
+    if (error != 0) {
+        return error;
+    }
+    for (size_t i = 0; i < sim->link_count; i++) {
+        if (is_inside(sim->links[i].path, dir)) {
+            sim_dir_set(&sim->durable, sim->links[i].path, sim->links[i].inode);
+            free(sim->links[i].path);
+        } else {
+            sim->links[kept++] = sim->links[i];
+        }
+    }
+    sim->link_count = kept;
+    return 0;
+}
+
+static int sim_make_dir(void *ctx, const char *path)
+{
+    struct disk_sim *sim = ctx;
+    if (!sim->has_crashed && (is_top(path) || sim_find(sim, path) != NULL)) {
+        return EEXIST;
+    }
+    int error = sim_name_step(sim);
     if (error == 0) {
-        dir_copy(&sim->durable, &sim->current);
-        links_clear(sim);
+        struct sim_inode *inode = sim_inode_new(sim, path);
+        inode->is_dir = true;
+        sim_link_push(sim, path, inode);
     }
     return error;
+}
+
+static int sim_remove_dir(void *ctx, const char *path)
+{
+    struct disk_sim *sim = ctx;
+    const struct sim_inode *inode = sim_find(sim, path);
+    if (!sim->has_crashed && (inode == NULL || !inode->is_dir)) {
+        return inode == NULL ? ENOENT : ENOTDIR;
+    }
+    for (size_t i = 0; i < sim->current.count; i++) {
+        if (!sim->has_crashed && is_inside(sim->current.names[i].path, path)) {
+            return ENOTEMPTY;
+        }
+    }
+    int error = sim_name_step(sim);
+    if (error == 0) {
+        sim_link_push(sim, path, NULL);
+    }
+    return error;
+}
+
+static int sim_resolve(void *ctx, const char *dir, char *out, size_t room)
+{
+    struct disk_sim *sim = ctx;
+    const struct sim_inode *inode = sim_find(sim, dir);
+    int injected = sim_call(sim, SIM_NAME);
+    if (sim->has_crashed || injected != 0) {
+        return sim->has_crashed ? EIO : injected;
+    }
+    if (!is_top(dir) && (inode == NULL || !inode->is_dir)) {
+        return inode == NULL ? ENOENT : ENOTDIR;
+    }
+    size_t len = strlen(dir);
+    if (len >= room) {
+        return ENAMETOOLONG;
+    }
+    memcpy(out, dir, len + 1);
+    return 0;
+}
+
+static int sim_identify(void *ctx, const char *path, uint8_t out[DISK_ID_BYTES])
+{
+    struct disk_sim *sim = ctx;
+    const struct sim_inode *inode = sim_find(sim, path);
+    int injected = sim_call(sim, SIM_NAME);
+    if (sim->has_crashed || injected != 0) {
+        return sim->has_crashed ? EIO : injected;
+    }
+    if (inode == NULL) {
+        return ENOENT;
+    }
+    memset(out, 0, DISK_ID_BYTES);
+    memcpy(out, &inode->number, sizeof(inode->number));
+    return 0;
 }
 
 static int sim_lock(void *ctx, const char *path, bool create, struct disk_file **out)
@@ -490,6 +421,10 @@ static const struct disk_ops sim_ops = {
     .stat = sim_stat,
     .sync_dir = sim_sync_dir,
     .lock = sim_lock,
+    .make_dir = sim_make_dir,
+    .remove_dir = sim_remove_dir,
+    .resolve = sim_resolve,
+    .identify = sim_identify,
 };
 
 /* --- power --- */
@@ -504,7 +439,7 @@ static void apply_torn(struct sim_bytes *to, const struct sim_op *op, bool keep_
         step = step < op->len - at ? step : op->len - at;
         bool keep = keep_prefix ? at + step <= prefix : sim_random(dice) % 2 == 0;
         if (keep) {
-            bytes_put(to, op->data + at, step, op->at + at);
+            sim_bytes_put(to, op->data + at, step, op->at + at);
         }
         at += step;
     }
@@ -517,23 +452,42 @@ static void inode_survive(struct sim_inode *inode, enum sim_damage damage, uint6
     for (size_t i = 0; i < n; i++) {
         const struct sim_op *op = &inode->ops[i];
         if (damage == SIM_TEAR && i < whole) {
-            op_apply(&inode->durable, op);
+            sim_op_apply(&inode->durable, op);
         } else if (damage == SIM_TEAR && i == whole && !op->is_truncate) {
             apply_torn(&inode->durable, op, true, dice);
         } else if (damage == SIM_REORDER && sim_random(dice) % 2 == 0) {
             if (op->is_truncate || sim_random(dice) % 4 != 0) {
-                op_apply(&inode->durable, op);
+                sim_op_apply(&inode->durable, op);
             } else {
                 apply_torn(&inode->durable, op, false, dice);
             }
         }
     }
     if (damage == SIM_SIZE_ONLY) {
-        bytes_resize(&inode->durable, inode->current.len);
+        sim_bytes_resize(&inode->durable, inode->current.len);
     }
-    ops_clear(inode);
-    bytes_copy(&inode->current, &inode->durable);
+    sim_ops_clear(inode);
+    sim_bytes_copy(&inode->current, &inode->durable);
     inode->is_locked = false;
+}
+
+/* A file whose directory did not survive is gone with it. */
+static void drop_orphans(struct sim_dir *dir)
+{
+    for (size_t i = 0; i < dir->count;) {
+        char parent[256];
+        const char *slash = strrchr(dir->names[i].path, '/');
+        size_t len = (size_t)(slash - dir->names[i].path);
+        check(len < sizeof(parent));
+        memcpy(parent, dir->names[i].path, len);
+        parent[len] = '\0';
+        if (len > 0 && !is_top(parent) && sim_dir_find(dir, parent) == NULL) {
+            sim_dir_set(dir, dir->names[i].path, NULL);
+            i = 0;
+        } else {
+            i++;
+        }
+    }
 }
 
 void disk_sim_power_cycle(struct disk_sim *sim, enum sim_damage damage, uint64_t seed)
@@ -541,10 +495,11 @@ void disk_sim_power_cycle(struct disk_sim *sim, enum sim_damage damage, uint64_t
     uint64_t dice = seed;
     size_t kept = damage == SIM_DROP ? 0 : (size_t)(sim_random(&dice) % (sim->link_count + 1));
     for (size_t i = 0; i < kept; i++) {
-        dir_set(&sim->durable, sim->links[i].path, sim->links[i].inode);
+        sim_dir_set(&sim->durable, sim->links[i].path, sim->links[i].inode);
     }
-    links_clear(sim);
-    dir_copy(&sim->current, &sim->durable);
+    sim_links_clear(sim);
+    drop_orphans(&sim->durable);
+    sim_dir_copy(&sim->current, &sim->durable);
     for (struct sim_inode *i = sim->inodes; i != NULL; i = i->next) {
         inode_survive(i, damage, &dice);
     }
@@ -563,26 +518,29 @@ void disk_sim_continue(struct disk_sim *sim)
     sim->fail_fsync_at = 0;
     sim->fail_read_at = 0;
     sim->fail_write_at = 0;
+    sim->fault = (struct sim_fault){ .at = 0 };
 }
 
 /* --- control --- */
 
 struct disk_sim *disk_sim_new(void)
 {
-    return must(calloc(1, sizeof(struct disk_sim)));
+    return sim_alloc(sizeof(struct disk_sim));
 }
 
 static struct disk_sim *copy_of(const struct disk_sim *sim, bool same_files)
 {
     struct disk_sim *copy = disk_sim_new();
-    copy->last_id = same_files ? sim->last_id : sim->last_id + (1U << 20);
+    copy->inode_count = same_files ? sim->inode_count : sim->inode_count + (1U << 20);
     for (size_t i = 0; i < sim->current.count; i++) {
-        struct sim_inode *inode = inode_new(copy, sim->current.names[i].path);
-        bytes_copy(&inode->current, &sim->current.names[i].inode->current);
-        bytes_copy(&inode->durable, &inode->current);
-        inode->id = same_files ? sim->current.names[i].inode->id : inode->id;
-        dir_set(&copy->current, sim->current.names[i].path, inode);
-        dir_set(&copy->durable, sim->current.names[i].path, inode);
+        const struct sim_inode *from = sim->current.names[i].inode;
+        struct sim_inode *inode = sim_inode_new(copy, sim->current.names[i].path);
+        sim_bytes_copy(&inode->current, &from->current);
+        sim_bytes_copy(&inode->durable, &inode->current);
+        inode->number = same_files ? from->number : inode->number;
+        inode->is_dir = from->is_dir;
+        sim_dir_set(&copy->current, sim->current.names[i].path, inode);
+        sim_dir_set(&copy->durable, sim->current.names[i].path, inode);
     }
     return copy;
 }
@@ -602,16 +560,16 @@ void disk_sim_free(struct disk_sim *sim)
     while (sim->inodes != NULL) {
         struct sim_inode *inode = sim->inodes;
         sim->inodes = inode->next;
-        ops_clear(inode);
+        sim_ops_clear(inode);
         free(inode->ops);
         free(inode->current.ptr);
         free(inode->durable.ptr);
         free(inode->born_as);
         free(inode);
     }
-    dir_clear(&sim->current);
-    dir_clear(&sim->durable);
-    links_clear(sim);
+    sim_dir_clear(&sim->current);
+    sim_dir_clear(&sim->durable);
+    sim_links_clear(sim);
     free(sim->links);
     free(sim);
 }
@@ -639,6 +597,23 @@ bool disk_sim_has_crashed(const struct disk_sim *sim)
 void disk_sim_fail_fsync_after(struct disk_sim *sim, uint64_t fsyncs)
 {
     sim->fail_fsync_at = sim->fsyncs + fsyncs + 1;
+}
+
+void disk_sim_fail(struct disk_sim *sim, struct sim_fault fault)
+{
+    sim->fault = fault;
+    sim->fault.at = fault.at == 0 ? 0 : sim->calls[fault.call] + fault.at;
+    sim->fault_hits = 0;
+}
+
+uint64_t disk_sim_calls(const struct disk_sim *sim, enum sim_call call)
+{
+    return sim->calls[call];
+}
+
+uint64_t disk_sim_fault_hits(const struct disk_sim *sim)
+{
+    return sim->fault_hits;
 }
 
 void disk_sim_fail_read_after(struct disk_sim *sim, uint64_t reads)
@@ -697,7 +672,7 @@ bool disk_sim_file_id(const struct disk_sim *sim, const char *path, uint64_t *ou
 {
     for (size_t i = 0; i < sim->current.count; i++) {
         if (strcmp(sim->current.names[i].path, path) == 0) {
-            *out = sim->current.names[i].inode->id;
+            *out = sim->current.names[i].inode->number;
             return true;
         }
     }
@@ -715,7 +690,7 @@ uint64_t disk_sim_bytes_written(const struct disk_sim *sim, const char *path_par
 
 uint8_t *disk_sim_content(struct disk_sim *sim, const char *path, size_t *ret_len)
 {
-    struct sim_name *name = dir_find(&sim->current, path);
+    struct sim_name *name = sim_dir_find(&sim->current, path);
     if (name == NULL) {
         return NULL;
     }
@@ -725,7 +700,7 @@ uint8_t *disk_sim_content(struct disk_sim *sim, const char *path, size_t *ret_le
 
 void disk_sim_cut(struct disk_sim *sim, const char *path, size_t len)
 {
-    struct sim_name *name = dir_find(&sim->current, path);
+    struct sim_name *name = sim_dir_find(&sim->current, path);
     check(name != NULL);
-    bytes_resize(&name->inode->current, len);
+    sim_bytes_resize(&name->inode->current, len);
 }

@@ -6,8 +6,8 @@
 
 /*
  * A disk in memory that forgets what was not made durable: content per file and names per directory are kept twice, as
- * the process sees them and as the platter has them, with the unsynced operations in between. One directory, no
- * threads, everything decided by the seed handed in.
+ * the process sees them and as the platter has them, with the unsynced operations in between. Directories directly
+ * below the root are always there, others are made. No threads, everything decided by the seed handed in.
  */
 struct disk_sim;
 
@@ -19,8 +19,24 @@ enum sim_damage {
     SIM_DAMAGE_COUNT,
 };
 
+/* Kinds of calls that a fault can be set on. */
+enum sim_call {
+    SIM_READ, /* pread */
+    SIM_WRITE, /* pwrite (half of it is written), ftruncate */
+    SIM_SYNC, /* fsync (what was not durable is lost at the next power loss), sync_dir */
+    SIM_NAME, /* open, lock, stat, size, identify, resolve, rename, remove, directories */
+    SIM_CALL_COUNT,
+};
+
+struct sim_fault {
+    enum sim_call call;
+    uint64_t at; /* 1 is the next call of that kind; 0: no fault */
+    int error;
+    bool is_sticky; /* that one and all later ones */
+};
+
 struct disk_sim *disk_sim_new(void);
-/* Current state, all durable; no locks, no faults. Every file of a clone is another file (disk_sim_file_id); those of
+/* Current state, all durable; no locks, no faults. Every file of a clone is another file (disk.h's identify); those of
  * an image, as of a whole disk set back, are the same. */
 struct disk_sim *disk_sim_clone(const struct disk_sim *sim);
 struct disk_sim *disk_sim_image(const struct disk_sim *sim);
@@ -39,6 +55,10 @@ void disk_sim_power_cycle(struct disk_sim *sim, enum sim_damage damage, uint64_t
 void disk_sim_stop(struct disk_sim *sim);
 /* Only the process had died: what it wrote is there, durable or not. All handles must be closed. */
 void disk_sim_continue(struct disk_sim *sim);
+
+void disk_sim_fail(struct disk_sim *sim, struct sim_fault fault); /* replaces the one before; hits count from 0 */
+uint64_t disk_sim_fault_hits(const struct disk_sim *sim);
+uint64_t disk_sim_calls(const struct disk_sim *sim, enum sim_call call);
 
 void disk_sim_fail_fsync_after(struct disk_sim *sim, uint64_t fsyncs); /* one failure; 0 = the next one */
 /* One read, or one write, answers EIO; 0 = the next one. */

@@ -38,7 +38,8 @@ static void enrol_one(struct app *app, uint32_t index, uint32_t *number)
     uint8_t proof[32];
     const struct bytes *entries = NULL;
     size_t count = 0;
-    check(app_invite(app, &in, text, NULL) == ERR_OK && invite_code_parse(bytes_str(text), &code, NULL) == ERR_OK);
+    check(
+        app_invite(app, &in, text, NULL, NULL) == ERR_OK && invite_code_parse(bytes_str(text), &code, NULL) == ERR_OK);
     raw_member_seed(index, seed);
     seal_sign_keypair(seed, tls_key, secret);
     fill_seed(0x69, index, seed);

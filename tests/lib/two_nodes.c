@@ -20,6 +20,7 @@
 struct app *s1;
 struct app *s2;
 static char home[2][64];
+static struct disk disks[2];
 
 void need(enum err e, const struct why *why)
 {
@@ -38,11 +39,12 @@ static void add_user(const char *login, uint32_t roles, const char *station)
         .station_code = bytes_str(station),
         .roles = roles,
         .password = BYTES_LIT("a password 1") };
-    need(app_user_add(s1, &u, &number, &why), &why);
+    need(app_user_add(s1, &u, &number, NULL, &why), &why);
 }
 
 /* Enrols a node without a network: both halves of the exchange in one process. */
-static void enrol(const char *dir, enum node_kind kind, const char *station, bool group, const char *owner)
+static void enrol(
+    struct disk disk, const char *dir, enum node_kind kind, const char *station, bool group, const char *owner)
 {
     struct why why = { { 0 }, { 0 } };
     char text[INVITE_CODE_MAX];
@@ -55,7 +57,7 @@ static void enrol(const char *dir, enum node_kind kind, const char *station, boo
         .kind = kind, .station_code = bytes_str(station), .holds_group = group, .owner_login = bytes_str(owner)
     };
     need(app_set_listen(s1, BYTES_LIT("127.0.0.1:1")), NULL);
-    need(app_invite(s1, &in, text, &why), &why);
+    need(app_invite(s1, &in, text, NULL, &why), &why);
     need(invite_code_parse(bytes_str(text), &code, &why), &why);
     rng_fill(&s1->rng, joined.sign_seed, 32);
     rng_fill(&s1->rng, joined.box_seed, 32);
@@ -73,7 +75,7 @@ static void enrol(const char *dir, enum node_kind kind, const char *station, boo
     memcpy(joined.genesis_hash, code.genesis_hash, 32);
     memcpy(joined.peer_tls_key, code.tls_key, 32);
     joined.peer_address = bytes_str(code.address);
-    need(app_create_joined(dir, BYTES_LIT("disk passphrase"), &joined, recovery, &why), &why);
+    need(app_create_joined_on(disk, dir, BYTES_LIT("disk passphrase"), &joined, recovery, &why), &why);
     arena_reset(&s1->arena);
 }
 
@@ -128,7 +130,7 @@ static void carry_members(struct app *from, struct app *to)
     arena_reset(&to->arena);
 }
 
-int two_nodes_found(void **state)
+static void found(void)
 {
     struct why why = { { 0 }, { 0 } };
     char recovery[VAULT_RECOVERY_TEXT_BYTES];
@@ -137,23 +139,38 @@ int two_nodes_found(void **state)
         .station_code = BYTES_LIT("S1"),
         .admin_login = BYTES_LIT("boss"),
         .admin_password = BYTES_LIT("a password 1") };
-    (void)state;
     vault_test_set_kdf(1, 64 * 1024);
-    (void)snprintf(home[0], sizeof(home[0]), "/tmp/jipan-handlers-%d-a", (int)getpid());
-    (void)snprintf(home[1], sizeof(home[1]), "/tmp/jipan-handlers-%d-b", (int)getpid());
-    need(app_create(home[0], &in, recovery, &s1, &why), &why);
+    need(app_create_on(disks[0], home[0], &in, recovery, &s1, &why), &why);
     add_user("wang", role_bit(ROLE_SC), "S1");
     add_user("chen", role_bit(ROLE_SC), "S1");
     add_user("zhao", role_bit(ROLE_SM), "S1");
     add_user("li", role_bit(ROLE_PA), "S1");
     add_user("hui", role_bit(ROLE_CS), "S1");
     add_user("mei", role_bit(ROLE_MK), "S1");
-    enrol(home[1], NODE_STATION, "S2", true, "");
+    enrol(disks[1], home[1], NODE_STATION, "S2", true, "");
     add_user("sun", role_bit(ROLE_SC), "S2");
     add_user("qian", role_bit(ROLE_SM), "S2");
-    need(app_open(home[1], BYTES_LIT("disk passphrase"), &s2, &why), &why);
+    need(app_open_on(disks[1], home[1], BYTES_LIT("disk passphrase"), &s2, &why), &why);
     carry_members(s1, s2);
+}
+
+int two_nodes_found(void **state)
+{
+    (void)state;
+    disks[0] = disks[1] = disk_posix();
+    (void)snprintf(home[0], sizeof(home[0]), "/tmp/jipan-handlers-%d-a", (int)getpid());
+    (void)snprintf(home[1], sizeof(home[1]), "/tmp/jipan-handlers-%d-b", (int)getpid());
+    found();
     return 0;
+}
+
+void two_nodes_found_on(struct disk one, struct disk other)
+{
+    disks[0] = one;
+    disks[1] = other;
+    (void)snprintf(home[0], sizeof(home[0]), "/a");
+    (void)snprintf(home[1], sizeof(home[1]), "/b");
+    found();
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -12,6 +12,7 @@ extern struct app *s1, *s2;
 
 int two_nodes_found(void **state); /* cmocka group setup and teardown */
 int two_nodes_leave(void **state);
+void two_nodes_found_on(struct disk one, struct disk other); /* the same on simulated disks, in /a and /b */
 
 void need(enum err e, const struct why *why); /* fails the test, and says why, unless e is ERR_OK */
 

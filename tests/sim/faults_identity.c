@@ -121,7 +121,7 @@ static void lost_node(struct sim *s, struct sim_node *n, const struct plan_actio
     node_enter(first);
     arena_reset(&first->app->arena);
     s->member_changes++;
-    enum err e = app_revoke(first->app, n->number, "丢失", &why);
+    enum err e = app_revoke(first->app, n->number, "丢失", NULL, &why);
     if (e != ERR_OK && e != ERR_EXISTS) {
         (void)node_survived(first, e);
         return;

@@ -46,7 +46,7 @@ void member_users(struct sim *s)
             .station_code = bytes_str(station),
             .roles = sales(),
             .password = BYTES_LIT("sim-password") };
-        check(app_user_add(app, &in, &s->users[i], &why) == ERR_OK);
+        check(app_user_add(app, &in, &s->users[i], NULL, &why) == ERR_OK);
         arena_reset(&app->arena);
     }
     node_note_durable(&s->nodes[0]);
@@ -68,9 +68,9 @@ static enum err change_user(struct sim *s, const struct plan_action *a)
     bool on = a->id == DO_USER_ON;
     uint32_t roles = a->b % 2 == 0 ? sales() : role_bit(ROLE_SC);
     if (a->id == DO_USER_ROLES) {
-        return app_user_change(app, s->users[i], &roles, NULL, NULL, &why);
+        return app_user_change(app, s->users[i], &roles, NULL, NULL, NULL, &why);
     }
-    enum err e = app_user_change(app, s->users[i], NULL, &on, NULL, &why);
+    enum err e = app_user_change(app, s->users[i], NULL, &on, NULL, NULL, &why);
     if (e == ERR_OK) {
         s->user_is_off[i] = !on;
     }
@@ -84,7 +84,7 @@ static enum err revoke(struct sim *s, const struct plan_action *a)
     for (size_t i = 0; i < s->node_count; i++) {
         struct sim_node *n = &s->nodes[(a->a + i) % s->node_count];
         if (n->slot != 0 && n->exists && !n->is_retired && !n->is_clone) {
-            enum err e = app_revoke(s->nodes[0].app, n->number, "遗失", &why);
+            enum err e = app_revoke(s->nodes[0].app, n->number, "遗失", NULL, &why);
             n->is_retired = e == ERR_OK || e == ERR_EXISTS; /* a crash may have kept the answer back */
             sim_log(s, "node %u revoked: %s", n->number, err_name(e));
             return e;

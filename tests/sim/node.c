@@ -135,7 +135,7 @@ static enum err invite(struct sim *s, const struct sim_node *n, struct invite_co
         .station_code = bytes_str(station),
         .holds_group = n->is.holds_group,
         .owner_login = bytes_str(login) };
-    enum err e = app_invite(first, &in, text, &why);
+    enum err e = app_invite(first, &in, text, NULL, &why);
     return e == ERR_OK ? invite_code_parse(bytes_str(text), code, &why) : e;
 }
 

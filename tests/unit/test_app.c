@@ -89,7 +89,7 @@ static struct invite_code invite(const char *station)
     struct invite_code code;
     struct why why = { .zh = { 0 } };
     const struct app_invite in = { .kind = NODE_STATION, .station_code = bytes_str(station), .holds_group = true };
-    assert_int_equal(app_invite(app, &in, text, &why), ERR_OK);
+    assert_int_equal(app_invite(app, &in, text, NULL, &why), ERR_OK);
     assert_int_equal(invite_code_parse(bytes_str(text), &code, &why), ERR_OK);
     return code;
 }
@@ -161,7 +161,7 @@ static void a_code_with_any_changed_letter_is_refused(void **state)
     struct why why = { .zh = { 0 } };
     const struct app_invite in = { .kind = NODE_STATION, .station_code = BYTES_LIT("S5") };
     (void)state;
-    assert_int_equal(app_invite(app, &in, text, &why), ERR_OK);
+    assert_int_equal(app_invite(app, &in, text, NULL, &why), ERR_OK);
     size_t len = strlen(text);
     for (size_t i = 0; i < len; i++) {
         char old = text[i];
@@ -185,7 +185,7 @@ static uint32_t user(const char *login, uint32_t roles)
         .station_code = BYTES_LIT("S1"),
         .roles = roles,
         .password = BYTES_LIT("a good secret") };
-    enum err e = app_user_add(app, &in, &number, &why);
+    enum err e = app_user_add(app, &in, &number, NULL, &why);
     if (e != ERR_OK) {
         fail_msg("%s: %s", err_name(e), why.en);
     }
@@ -208,12 +208,12 @@ static void a_login_follows_the_user(void **state)
     app_session_open(app, who, token);
     assert_int_equal(app_session_user(app, bytes_str(token), &who), ERR_OK);
     /* A remembered password or session must not outlive a change of password. */
-    assert_int_equal(app_user_change(app, number, NULL, NULL, &fresh, &why), ERR_OK);
+    assert_int_equal(app_user_change(app, number, NULL, NULL, &fresh, NULL, &why), ERR_OK);
     assert_int_equal(app_login(app, BYTES_LIT("tang"), BYTES_LIT("a good secret"), &who), ERR_SECRET);
     assert_int_equal(app_session_user(app, bytes_str(token), &who), ERR_EXPIRED);
     assert_int_equal(app_login(app, BYTES_LIT("tang"), fresh, &who), ERR_OK);
     app_session_open(app, who, token);
-    assert_int_equal(app_user_change(app, number, NULL, &inactive, NULL, &why), ERR_OK);
+    assert_int_equal(app_user_change(app, number, NULL, &inactive, NULL, NULL, &why), ERR_OK);
     assert_int_equal(app_login(app, BYTES_LIT("tang"), fresh, &who), ERR_SECRET);
     assert_int_equal(app_session_user(app, bytes_str(token), &who), ERR_EXPIRED);
 }
@@ -239,13 +239,13 @@ static void roles_that_clash_are_refused(void **state)
         .roles = role_bit(ROLE_SC) | role_bit(ROLE_PA),
         .password = BYTES_LIT("a good secret") };
     (void)state;
-    assert_int_equal(app_user_add(app, &in, &number, &why), ERR_DENIED);
+    assert_int_equal(app_user_add(app, &in, &number, NULL, &why), ERR_DENIED);
     in.roles = role_bit(ROLE_SC);
     in.password = BYTES_LIT("short");
-    assert_int_equal(app_user_add(app, &in, &number, &why), ERR_INVALID);
+    assert_int_equal(app_user_add(app, &in, &number, NULL, &why), ERR_INVALID);
     in.password = BYTES_LIT("a good secret");
     in.login = BYTES_LIT("with blank ");
-    assert_int_equal(app_user_add(app, &in, &number, &why), ERR_INVALID);
+    assert_int_equal(app_user_add(app, &in, &number, NULL, &why), ERR_INVALID);
     assert_null(members_user_by_login(app->members, BYTES_LIT("both")));
 }
 
@@ -259,12 +259,12 @@ static void a_revoked_node_loses_later_keys(void **state)
     joiner_make(&j, &code);
     assert_int_equal(join(&j, &node), ERR_OK);
     uint32_t epoch = members_current_keys(app->members, 1)->epoch;
-    assert_int_equal(app_revoke(app, node, "丢失", &why), ERR_OK);
+    assert_int_equal(app_revoke(app, node, "丢失", NULL, &why), ERR_OK);
     assert_true(members_node(app->members, node)->revoked_at != 0);
     assert_int_equal(members_current_keys(app->members, 1)->epoch, epoch + 1);
-    assert_int_equal(app_revoke(app, node, "丢失", &why), ERR_EXISTS);
-    assert_int_equal(app_revoke(app, app->core.self.number, "x", &why), ERR_DENIED);
-    assert_int_equal(app_revoke(app, 999, "x", &why), ERR_NOT_FOUND);
+    assert_int_equal(app_revoke(app, node, "丢失", NULL, &why), ERR_EXISTS);
+    assert_int_equal(app_revoke(app, app->core.self.number, "x", NULL, &why), ERR_DENIED);
+    assert_int_equal(app_revoke(app, 999, "x", NULL, &why), ERR_NOT_FOUND);
 }
 
 static void founding_twice_changes_nothing(void **state)

@@ -114,7 +114,7 @@ static void the_group_may_match_for_sharing(void **state)
         .station_code = BYTES_LIT("S1"),
         .roles = role_bit(ROLE_GP),
         .password = BYTES_LIT("a password 1") };
-    need(app_user_add(s1, &gao, &number, &why), &why);
+    need(app_user_add(s1, &gao, &number, NULL, &why), &why);
     expect_answer(s1, "gao", "13900001234", "P7", the_match[0]);
     expect(1, known(s1, "gao", "13900001234", "P8"));
 }

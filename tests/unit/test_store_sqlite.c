@@ -222,7 +222,9 @@ static void a_failed_write_dooms_its_transaction(void **state)
     assert_null(got(t, t->s, SPACE_META, "inside"));
     assert_null(got(t, t->s, SPACE_META, "later"));
     assert_non_null(got(t, t->s, SPACE_META, "before"));
-    is(t->s->ops->begin(t->s), ERR_IO);
+    begin(t); /* room may come back: nothing of it was kept, so nothing stands in the way */
+    put(t, SPACE_META, "after", "v");
+    commit(t);
     free(big);
 }
 
