@@ -57,9 +57,20 @@ struct now app_now(void)
         .mono_ms = (uint64_t)mono.tv_sec * 1000 + (uint64_t)mono.tv_nsec / 1000000 };
 }
 
+/* Stands beside a store while it is being made: without it, what an interrupted creation left would pass for a node. */
+static const char unfinished_name[] = "jipan.unfinished";
+
+static bool exists_on(struct disk disk, const char *home)
+{
+    char path[APP_PATH_MAX + 32];
+    uint64_t size = 0;
+    (void)snprintf(path, sizeof(path), "%s/%s", home, unfinished_name);
+    return vault_exists_on(disk, home) && disk.ops->stat(disk.ctx, path, &size) != 0;
+}
+
 bool app_exists(const char *home)
 {
-    return vault_exists(home);
+    return exists_on(disk_posix(), home);
 }
 
 static enum err make_home(struct disk disk, const char *home, struct why *why)
@@ -248,7 +259,7 @@ static enum err open_rest(struct app *app, struct why *why)
 enum err app_open_on(struct disk disk, const char *home, struct bytes passphrase, struct app **out, struct why *why)
 {
     struct app *app = NULL;
-    if (!vault_exists_on(disk, home)) {
+    if (!exists_on(disk, home)) {
         return why_setf(why, ERR_NOT_FOUND, "%s 里还没有节点；先运行 jipan init 或 jipan join",
             "there is no node in %s; run jipan init or jipan join first", home);
     }
@@ -280,27 +291,77 @@ enum err app_open(const char *home, struct bytes passphrase, struct app **out, s
     return app_open_on(disk_posix(), home, passphrase, out, why);
 }
 
-/* Takes back what a failed creation left. */
+static void home_file(const char *home, const char *name, char out[APP_PATH_MAX + 32])
+{
+    (void)snprintf(out, APP_PATH_MAX + 32, "%s/%s", home, name);
+}
+
+/* Takes back what a creation left. The sign that it was not finished goes last. */
 static void remove_files(struct disk disk, const char *home)
 {
-    static const char *const names[] = { "jipan.db", "jipan.db-wal", "jipan.lock", "jipan.mark", "jipan.mark.new" };
+    static const char *const names[] = { "jipan.db", "jipan.db-wal", "jipan.lock", "jipan.mark", "jipan.mark.new",
+        unfinished_name };
     char path[APP_PATH_MAX + 32];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        (void)snprintf(path, sizeof(path), "%s/%s", home, names[i]);
+        home_file(home, names[i], path);
         (void)disk.ops->remove(disk.ctx, path);
     }
+}
+
+/* What an interrupted creation left is removed, unless somebody is just at it; then the sign is put up. */
+static enum err begin_creation(struct disk disk, const char *home, struct why *why)
+{
+    char path[APP_PATH_MAX + 32];
+    struct disk_file *file = NULL;
+    uint64_t size = 0;
+    home_file(home, "jipan.lock", path);
+    int error = disk.ops->lock(disk.ctx, path, true, &file);
+    if (error != 0) {
+        return why_from_errno(why, error, home);
+    }
+    home_file(home, unfinished_name, path);
+    error = disk.ops->stat(disk.ctx, path, &size);
+    if (error == 0) {
+        remove_files(disk, home);
+    }
+    file->ops->close(file);
+    if (error == 0 || error == ENOENT) {
+        error = disk.ops->open(disk.ctx, path, DISK_CREATE, &file);
+    }
+    if (error == 0) {
+        file->ops->close(file);
+        error = disk.ops->sync_dir(disk.ctx, home);
+    }
+    return error == 0 ? ERR_OK : why_from_errno(why, error, home);
+}
+
+/* The moment the node exists. */
+static enum err end_creation(struct disk disk, const char *home, enum err e)
+{
+    char path[APP_PATH_MAX + 32];
+    home_file(home, unfinished_name, path);
+    if (e == ERR_OK) {
+        int error = disk.ops->remove(disk.ctx, path);
+        error = error == 0 ? disk.ops->sync_dir(disk.ctx, home) : error;
+        e = err_from_errno(error);
+    }
+    return e;
 }
 
 static enum err create_vault(struct disk disk, const char *home, struct bytes passphrase,
     char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct app **out, struct why *why)
 {
-    if (vault_exists_on(disk, home)) {
+    if (exists_on(disk, home)) {
         return why_setf(why, ERR_EXISTS, "%s 里已有节点", "there already is a node in %s", home);
     }
     enum err e = make_home(disk, home, why);
     struct app *app = e == ERR_OK ? app_blank(disk, home) : NULL;
     if (e == ERR_OK && app == NULL) {
         e = ERR_NOMEM;
+    }
+    bool is_begun = e == ERR_OK;
+    if (e == ERR_OK) {
+        e = begin_creation(disk, home, why);
     }
     if (e == ERR_OK) {
         e = vault_create_on(disk, home, passphrase, recovery_text, &app->vault, why);
@@ -310,6 +371,9 @@ static enum err create_vault(struct disk disk, const char *home, struct bytes pa
     }
     if (e != ERR_OK) {
         app_close(app);
+        if (is_begun && e != ERR_LOCKED) {
+            remove_files(disk, home);
+        }
         return e;
     }
     *out = app;
@@ -416,6 +480,7 @@ enum err app_create_on(struct disk disk, const char *home, const struct app_init
     if (e == ERR_OK) {
         e = mark_open(app, true);
     }
+    e = end_creation(disk, home, e);
     if (e == ERR_OK) {
         *out = app;
     } else {
@@ -478,8 +543,12 @@ enum err app_create_joined_on(struct disk disk, const char *home, struct bytes p
         e = mark_open(app, true);
     }
     app_close(app);
+    e = end_creation(disk, home, e);
     if (e != ERR_OK) {
         remove_files(disk, home);
+        if (err_class(e) == ERR_CLASS_LOCAL || e == ERR_NOMEM) {
+            return e;
+        }
         return why_set(why, e, "对方给出的成员名册通不过验证；请核对邀请码",
             "the membership log received does not verify; check the invite code");
     }

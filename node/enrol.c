@@ -331,14 +331,14 @@ enum err app_enrol(struct app *app, const uint8_t peer_tls_key[32], const struct
     if (e == ERR_OK) {
         e = app->store->ops->del(app->store, SPACE_META, BYTES_OF(key));
     }
-    e = app_end(app, e);
-    if (e != ERR_OK) {
-        return e;
-    }
+    /* What is answered is collected before the commit: an invite that is used up has been answered. */
     struct all_entries list = { .app = app, .max = (size_t)members_head(app->members, hash) };
-    list.at = arena_array(&app->arena, list.max + 1, sizeof(*list.at));
-    e = list.at == NULL ? ERR_NOMEM
-                        : app->store->ops->scan(app->store, SPACE_MEMBER, all, all, false, take_entry, &list);
+    if (e == ERR_OK) {
+        list.at = arena_array(&app->arena, list.max + 1, sizeof(*list.at));
+        e = list.at == NULL ? ERR_NOMEM
+                            : app->store->ops->scan(app->store, SPACE_MEMBER, all, all, false, take_entry, &list);
+    }
+    e = app_end(app, e);
     if (e == ERR_OK) {
         *entries = list.at;
         *count = list.count;

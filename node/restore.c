@@ -243,7 +243,7 @@ static enum err check_copy(const struct work *w, struct backup_born *born, struc
         int rc =
             sqlite3_prepare_v2(vault_db(v), "SELECT v FROM kv_meta WHERE k = CAST('born' AS BLOB)", -1, &stmt, NULL);
         rc = rc == SQLITE_OK ? sqlite3_step(stmt) : rc;
-        e = rc == SQLITE_ROW ? sql_column_blob(stmt, 0, &bytes) : ERR_INVALID;
+        e = rc == SQLITE_ROW ? sql_column_blob(stmt, 0, &bytes) : rc == SQLITE_DONE ? ERR_INVALID : err_from_sqlite(rc);
         e = e == ERR_OK ? backup_born_take(bytes, born) : e;
         (void)sqlite3_finalize(stmt);
         if (e == ERR_INVALID) {
@@ -310,6 +310,7 @@ static enum err install(const struct work *w, struct restored *out)
         e = move_aside(w, &out->has_aside);
     }
     if (e == ERR_OK) {
+        remove_in(w, home, "jipan.unfinished"); /* an interrupted creation's, whose store has moved aside */
         e = move(w, w->stage, "jipan.mark", home, "jipan.mark");
     }
     if (e == ERR_OK) {

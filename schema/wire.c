@@ -197,9 +197,17 @@ void wire_put(struct buf *b, struct arena *a, const struct wire_message *m)
     check(false);
 }
 
+struct pb_memory {
+    struct arena *a;
+    bool is_short;
+};
+
 static void *pb_alloc(void *ctx, size_t bytes)
 {
-    return arena_alloc(ctx, bytes);
+    struct pb_memory *m = ctx;
+    void *p = arena_alloc(m->a, bytes);
+    m->is_short = m->is_short || p == NULL;
+    return p;
 }
 
 static void pb_free(void *ctx, void *p)
@@ -363,7 +371,8 @@ static enum err take_body(const Jipan__Message *m, struct arena *a, struct wire_
 
 enum err wire_take(struct bytes message, struct arena *a, struct wire_message *out)
 {
-    ProtobufCAllocator allocator = { .alloc = pb_alloc, .free = pb_free, .allocator_data = a };
+    struct pb_memory memory = { .a = a };
+    ProtobufCAllocator allocator = { .alloc = pb_alloc, .free = pb_free, .allocator_data = &memory };
     size_t lists = 0;
     if (message.len > WIRE_MESSAGE_MAX_BYTES) {
         return ERR_LIMIT;
@@ -374,7 +383,7 @@ enum err wire_take(struct bytes message, struct arena *a, struct wire_message *o
     }
     const Jipan__Message *m = jipan__message__unpack(&allocator, message.len, message.ptr);
     if (m == NULL) {
-        return a->max_bytes - a->used_bytes < message.len ? ERR_NOMEM : ERR_FORMAT;
+        return memory.is_short ? ERR_NOMEM : ERR_FORMAT;
     }
     struct wire_message got = { .kind = WIRE_KIND_COUNT };
     e = take_body(m, a, &got);
