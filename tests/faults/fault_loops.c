@@ -20,5 +20,7 @@ int main(int argc, char **argv)
     }
     world_found();
     loop_verbs();
+    loop_messages();
+    loop_files();
     return faults_end();
 }

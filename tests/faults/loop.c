@@ -155,6 +155,14 @@ static uint64_t run_series(const char *name, trial_fn trial, const void *arg, st
     return failures + 1;
 }
 
+/* "session*": all that begins so. */
+static bool is_asked(const char *name)
+{
+    size_t len = options.only == NULL ? 0 : strlen(options.only);
+    return len == 0 || strcmp(options.only, name) == 0 ||
+           (options.only[len - 1] == '*' && strncmp(options.only, name, len - 1) == 0);
+}
+
 static uint64_t run_kind(
     const char *name, trial_fn trial, const void *arg, enum fault_kind kind, uint64_t stride, uint64_t *points)
 {
@@ -177,7 +185,7 @@ void faults_run(const char *name, bool is_core, trial_fn trial, const void *arg)
     char room[TEXT_BYTES];
     uint64_t failures = 0;
     uint64_t points = 0;
-    if (options.only != NULL && strcmp(options.only, name) != 0) {
+    if (!is_asked(name)) {
         return;
     }
     board->things++;
@@ -204,7 +212,7 @@ void faults_apart(const char *name, void (*fn)(const void *arg), const void *arg
 {
     int status = 0;
     if (options.only != NULL && strncmp(options.only, name, strlen(name)) != 0) {
-        return;
+        return; /* things of one preparation begin with its name */
     }
     if (options.point.k != 0) {
         fn(arg);
@@ -221,6 +229,14 @@ void faults_apart(const char *name, void (*fn)(const void *arg), const void *arg
     check(waitpid(pid, &status, 0) == pid);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         printf("FAILED %s: its preparation died\n", name);
+        board->failures++;
+    }
+}
+
+void faults_expect(bool is_true, const char *what)
+{
+    if (!is_true) {
+        printf("FAILED %s\n", what);
         board->failures++;
     }
 }

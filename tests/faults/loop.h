@@ -35,6 +35,9 @@ void faults_run(const char *name, bool is_core, trial_fn trial, const void *arg)
 /* In a process of its own: what fn does to memory is gone afterwards, what faults_run counts in it stays. */
 void faults_apart(const char *name, void (*fn)(const void *arg), const void *arg);
 
+/* Outside of trials: a failure if not. */
+void faults_expect(bool is_true, const char *what);
+
 /* Prints the sums; the exit code. */
 int faults_end(void);
 

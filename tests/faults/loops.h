@@ -3,5 +3,7 @@
 
 /* The things that are tried, by file. */
 void loop_verbs(void);
+void loop_messages(void);
+void loop_files(void);
 
 #endif
