@@ -46,6 +46,7 @@ const char *store_sql_space_table(enum store_space space)
         [SPACE_LEAVING] = "kv_leaving",
         [SPACE_WAITING] = "kv_waiting",
         [SPACE_BOX] = "kv_box",
+        [SPACE_FORK] = "kv_fork",
     };
     check((unsigned)space < SPACE_COUNT);
     check(names[space] != NULL);

@@ -66,6 +66,7 @@ static void put_entries(struct buf *b, struct arena *a, const struct wire_messag
     Jipan__Members members = JIPAN__MEMBERS__INIT;
     Jipan__JoinReply reply = JIPAN__JOIN_REPLY__INIT;
     Jipan__Receipts receipts = JIPAN__RECEIPTS__INIT;
+    Jipan__Forks forks = JIPAN__FORKS__INIT;
     ProtobufCBinaryData *list = pb_list(a, in->entries, in->count);
     if (list == NULL) {
         b->err = ERR_NOMEM;
@@ -81,6 +82,12 @@ static void put_entries(struct buf *b, struct arena *a, const struct wire_messag
         receipts.receipts = list;
         m.body_case = JIPAN__MESSAGE__BODY_RECEIPTS;
         m.receipts = &receipts;
+    } else if (in->kind == WIRE_FORKS) {
+        forks.n_entries = in->count;
+        forks.entries = list;
+        forks.claims = to_pb(in->claims);
+        m.body_case = JIPAN__MESSAGE__BODY_FORKS;
+        m.forks = &forks;
     } else {
         reply.error = in->error;
         reply.node = in->node;
@@ -176,6 +183,7 @@ void wire_put(struct buf *b, struct arena *a, const struct wire_message *m)
     case WIRE_MEMBERS:
     case WIRE_JOIN_REPLY:
     case WIRE_RECEIPTS:
+    case WIRE_FORKS:
         put_entries(b, a, m);
         return;
     case WIRE_COMMITS:
@@ -362,6 +370,10 @@ static enum err take_body(const Jipan__Message *m, struct arena *a, struct wire_
         out->kind = WIRE_RANGES;
         out->ranges = from_pb(m->ranges->ranges);
         return ERR_OK;
+    case JIPAN__MESSAGE__BODY_FORKS:
+        out->kind = WIRE_FORKS;
+        out->claims = from_pb(m->forks->claims);
+        return take_list(a, m->forks->entries, m->forks->n_entries, out);
     case JIPAN__MESSAGE__BODY__NOT_SET:
     case _JIPAN__MESSAGE__BODY__CASE_IS_INT_SIZE:
         break;

@@ -28,6 +28,7 @@ enum wire_kind {
     WIRE_JOIN_REPLY,
     WIRE_RANGES,
     WIRE_RECEIPTS, /* entries */
+    WIRE_FORKS,
     WIRE_KIND_COUNT,
 };
 
@@ -54,7 +55,7 @@ struct wire_item {
 struct wire_message {
     enum wire_kind kind;
     struct wire_hello hello;
-    const struct bytes *entries; /* MEMBERS, JOIN_REPLY */
+    const struct bytes *entries; /* MEMBERS, JOIN_REPLY, FORKS */
     const struct wire_item *items;
     size_t count; /* of entries or items */
     uint32_t messages; /* ACK */
@@ -64,6 +65,7 @@ struct wire_message {
     uint32_t node; /* JOIN_REPLY */
     bool more;
     struct bytes ranges; /* RANGES */
+    struct bytes claims; /* FORKS */
     struct bytes invite, proof, sign_key, box_key, address; /* JOIN_REQUEST */
 };
 

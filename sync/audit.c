@@ -37,6 +37,7 @@ static const struct {
     [AUDIT_DUMP] = { "dump", "全量输出", "dump" },
     [AUDIT_SYNC_RELEASE] = { "sync-release", "同步给其他节点", "released to a peer" },
     [AUDIT_STORE_OPENED] = { "store-opened", "打开数据库", "store opened" },
+    [AUDIT_FORK] = { "fork", "发现节点分叉", "fork of a node seen" },
 };
 
 static bool event_is_known(unsigned e)

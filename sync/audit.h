@@ -35,6 +35,7 @@ enum audit_event {
     AUDIT_DUMP,
     AUDIT_SYNC_RELEASE,
     AUDIT_STORE_OPENED,
+    AUDIT_FORK, /* peer: node that forked; count: from which seq */
     AUDIT_EVENT_COUNT
 };
 const char *audit_event_name(enum audit_event e); /* "read" … */

@@ -3,6 +3,7 @@
  * after every successful transaction; own commits continue exactly at the head of (self, epoch).
  */
 #include "sync/core_internal.h"
+#include "sync/fork.h"
 
 #include "schema/base/check.h"
 #include "sync/leaving.h"
@@ -193,6 +194,9 @@ enum err core_reload(struct core *c, struct arena *a)
         e = reload_epoch(c, a);
     }
     if (e == ERR_OK) {
+        e = fork_load(c);
+    }
+    if (e == ERR_OK) {
         e = c->store->ops->scan(c->store, SPACE_HEADS, all, all, false, load_head, c);
     }
     if (e == ERR_OK) {
@@ -229,6 +233,7 @@ void core_close(struct core *c)
     mem_free(c->mem, c->heads.at, c->heads.capacity * sizeof(*c->heads.at));
     c->heads = (struct heads){ 0 };
     marks_forget(&c->marks);
+    fork_free(c);
     sodium_memzero(&c->self, sizeof(c->self));
     sodium_memzero(c->authority_secret, sizeof(c->authority_secret));
 }
@@ -258,7 +263,8 @@ struct dossier_id core_group_book(const struct core *c)
 enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uint64_t upto)
 {
     const struct head *have = core_head(c, node, epoch);
-    if (node == c->self.number || upto > CORE_SEQ_MAX) {
+    bool is_over = epoch != c->epoch && core_counts(c, (struct dot){ node, epoch, upto }) != ERR_OK;
+    if ((node == c->self.number && !is_over) || upto > CORE_SEQ_MAX) {
         return ERR_PROTOCOL; /* nobody withholds our own, and our next seq is ours to choose */
     }
     if (have != NULL && have->upto >= upto) {

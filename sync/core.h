@@ -37,6 +37,22 @@ struct heads {
     size_t capacity;
 };
 
+/* An origin that has forked, or is suspected of it: sync/fork.h. */
+struct fork {
+    uint32_t node;
+    uint32_t epoch;
+    uint64_t seq; /* proven: from here on nothing counts */
+    uint64_t seen; /* our clock when we first saw a proof */
+    bool is_proven;
+    bool is_complete; /* the proof is the lowest there can be */
+};
+
+struct forks {
+    struct fork *at; /* in no order */
+    size_t count;
+    size_t capacity;
+};
+
 /* Decisions of access_write_allowed for one (roles, scope), remembered because a bulk import asks the same question 24
  * times a row. */
 struct rights_memo {
@@ -66,6 +82,7 @@ struct core {
     unsigned epochs_drawn; /* since the process started, because of what peers claimed of our past */
     uint64_t hlc;
     struct heads heads;
+    struct forks forks;
     struct audit audit;
     uint64_t pending; /* parts waiting in quarantine for their dossier or key */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* of a rebuild, in commits; NULL: nobody asks */
@@ -89,6 +106,10 @@ MUST_USE enum err core_reload(struct core *c, struct arena *a);
 MUST_USE enum err core_refresh(struct core *c, struct arena *a);
 
 const struct head *core_head(const struct core *c, uint32_t node, uint32_t epoch); /* NULL: nothing of it */
+
+/* Whether a commit of this dot counts, the same on every node that knows the same membership log and forks.
+ * ERR_REVOKED: unknown origin, or beyond the cut of a revocation; ERR_CONFLICT: from a proven fork on. */
+MUST_USE enum err core_counts(const struct core *c, struct dot dot);
 
 /* --- writing here
  * ------------------------------------------------------------------------------------------------------- */

@@ -124,11 +124,11 @@ static enum err add_reduced(struct gathering *ga, const struct commit_view *v)
     return e;
 }
 
-/* What lies beyond the cut of a revoked node counts nowhere, so it is not spread. A node's own commits come back to it
- * whole. */
+/* What lies beyond the cut of a revoked node, or from a fork on, counts nowhere, so it is not spread. A node's own
+ * commits come back to it whole. */
 static enum err add_any(struct gathering *ga, const struct commit_view *v)
 {
-    if (!members_accepts_dot(ga->g->core->members, v->header.dot)) {
+    if (core_counts(ga->g->core, v->header.dot) != ERR_OK) {
         add_withheld(ga, v->header.dot);
         return ERR_OK;
     }

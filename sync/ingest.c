@@ -212,9 +212,10 @@ static enum err append(struct core *c, const struct commit_view *v, const uint8_
 
 enum err core_apply_again(struct core *c, struct arena *a, const struct commit_view *v, struct bytes secrets)
 {
-    if (!members_accepts_dot(c->members, v->header.dot)) {
+    enum err why = core_counts(c, v->header.dot);
+    if (why != ERR_OK) {
         const struct quarantine_place at = { .dot = v->header.dot, .part = QUARANTINE_WHOLE_GROUP };
-        return quarantine_put(c, a, &at, ERR_REVOKED, v->header.hlc);
+        return quarantine_put(c, a, &at, why, v->header.hlc);
     }
     return ingest_groups(c, v, secrets, NULL);
 }

@@ -167,9 +167,10 @@ static enum err keep_more(struct growing *gr, struct arena *a, struct bytes secr
     if (e == ERR_OK) {
         e = tell_head(gr->c, h, gr->hash);
     }
-    if (e == ERR_OK && !members_accepts_dot(gr->c->members, h->dot)) {
+    enum err why = core_counts(gr->c, h->dot);
+    if (e == ERR_OK && why != ERR_OK) {
         const struct quarantine_place at = { .dot = h->dot, .part = QUARANTINE_WHOLE_GROUP };
-        return quarantine_put(gr->c, a, &at, ERR_REVOKED, h->hlc);
+        return quarantine_put(gr->c, a, &at, why, h->hlc);
     }
     if (e == ERR_OK) {
         e = apply_new(gr, secrets);

@@ -81,6 +81,19 @@ static enum err send_members(struct sync *s, struct session *ses)
     return e;
 }
 
+/* Before any commit: what we mark as withheld because of a fork, the other side must know to be one. */
+static enum err send_forks(struct sync *s, struct session *ses)
+{
+    struct wire_message m;
+    bool any = true;
+    enum err e = ERR_OK;
+    while (e == ERR_OK && any) {
+        e = fork_talk_say(s->core, &ses->forks, &ses->arena, &ses->known, &s->work, &s->step, &m, &any);
+        e = e == ERR_OK && any ? sync_send(s, ses, &m) : e;
+    }
+    return e;
+}
+
 static enum err answer_probes(struct sync *s, struct session *ses)
 {
     enum err e = ERR_OK;
@@ -115,6 +128,9 @@ enum err outbound_pump(struct sync *s, struct session *ses, struct now now)
     }
     if (e == ERR_OK) {
         e = send_members(s, ses);
+    }
+    if (e == ERR_OK) {
+        e = send_forks(s, ses);
     }
     /* What does not fit into this step goes out with the next one: somebody's ack is then under way. */
     while (e == ERR_OK && sent && window_has_room(&ses->window) && sync_has_room(s)) {

@@ -280,6 +280,17 @@ static enum err on_probe_reply(struct sync *s, struct session *ses, const struct
     return e == ERR_OK ? said_put(s->core, &s->step, ses->node, ses->members_known, m->settled) : e;
 }
 
+static enum err on_forks(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
+{
+    struct wire_message reply;
+    bool has_reply = false;
+    enum err e = sync_begin(s);
+    if (e == ERR_OK) {
+        e = fork_talk_hear(s->core, &ses->forks, &ses->arena, &s->work, &s->step, now, m, &reply, &has_reply);
+    }
+    return e == ERR_OK && has_reply ? sync_send(s, ses, &reply) : e;
+}
+
 static enum err on_body(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
 {
     if (m->kind == WIRE_HELLO) {
@@ -314,6 +325,8 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
         return repair_take(s, ses, m->ranges);
     case WIRE_RECEIPTS:
         return receipt_arrived(s, ses, m);
+    case WIRE_FORKS:
+        return on_forks(s, ses, m, now);
     case WIRE_HELLO:
     case WIRE_REFUSAL:
     case WIRE_JOIN_REQUEST:

@@ -3,6 +3,7 @@
 
 #include "sync/gather.h"
 #include "sync/repair.h"
+#include "sync/fork_talk.h"
 #include "sync/session.h"
 #include "sync/window.h"
 
@@ -16,6 +17,7 @@ struct session {
     uint32_t node;
     struct arena arena; /* memory of `known` */
     struct vv known; /* what the peer has settled, as far as we know: its hello, what it sent, what we sent */
+    struct fork_talk forks;
     uint64_t members_known; /* membership head the peer has */
     uint64_t opened_ms;
     bool is_held; /* see sync_set_short */

@@ -229,7 +229,7 @@ static enum err replay_one(struct replay *r, struct dot dot)
         return err_of_stored(e);
     }
     buf_init(&secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
-    if (members_accepts_dot(c->members, dot)) {
+    if (core_counts(c, dot) == ERR_OK) {
         e = core_secrets_of(c, &r->work, &v, &secrets);
     }
     if (e == ERR_OK) {

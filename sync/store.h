@@ -37,6 +37,7 @@ enum store_space {
     SPACE_WAITING, /* missing dot (16), quarantine key -> nothing: what waits for a commit that is not known to exist */
     SPACE_BOX, /* dot key (16) -> boxed secrets beside a commit, on relays (sync/relay.h) */
     SPACE_LEAVING, /* dossier id (10) -> nothing: it has to leave this node (sync/leaving.h) */
+    SPACE_FORK, /* proofs that an origin has forked, commits of branches that are not in the log: sync/fork.c */
     SPACE_COUNT,
 };
 

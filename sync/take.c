@@ -4,19 +4,25 @@
  */
 #include "sync/take.h"
 
+#include "sync/fork.h"
 #include "sync/newer.h"
 #include "sync/relay.h"
 #include "sync/scope.h"
 
-/* Whose word counts that commits are not for us. What lies beyond a revoked node's cut counts nowhere. Nothing else is
- * withheld from a station or hub that holds the group; others believe the origin itself, a station or hub that holds
- * the group, and a laptop its own station. */
+/* Whose word counts that commits are not for us. What lies beyond a revoked node's cut or from a fork on counts
+ * nowhere, so anybody's, once all before that is settled. Nothing else is withheld from a station or hub that holds the
+ * group; others believe the origin itself, a station or hub that holds the group, and a laptop its own station. */
 static bool may_withhold(const struct taking *t, struct dot upto)
 {
     const struct member_node *self = members_node(t->core->members, t->core->self.number);
     const struct member_node *peer = members_node(t->core->members, t->from);
-    if (self == NULL || peer == NULL || !members_accepts_dot(t->core->members, upto)) {
-        return self != NULL && peer != NULL;
+    if (self == NULL || peer == NULL) {
+        return false;
+    }
+    if (core_counts(t->core, upto) != ERR_OK) {
+        const struct head *head = core_head(t->core, upto.node, upto.epoch);
+        const struct dot next = { upto.node, upto.epoch, 1 + (head == NULL ? 0 : head->upto) };
+        return core_counts(t->core, next) != ERR_OK;
     }
     if (self->holds_group && (self->kind == NODE_STATION || self->kind == NODE_HUB)) {
         return false;
@@ -84,6 +90,10 @@ enum err take_item(const struct taking *t, const struct wire_item *item, struct 
     }
     enum err e = take_commit(t, item);
     out->is_new = e == ERR_OK;
+    if (e == ERR_CONFLICT || e == ERR_GAP) {
+        arena_reset(t->work);
+        e = fork_pass(t->core, t->work, t->now, item->commit, item->secrets, e);
+    }
     if (e == ERR_VERSION || e == ERR_GAP) {
         return newer_pass(t->core, t->work, item->commit, e);
     }

@@ -43,7 +43,7 @@ enum err waiting_check(struct core *c, const struct vv *context, bool *is_missin
     for (size_t i = 0; i < context->count; i++) {
         struct dot dot = context->at[i];
         const struct head *head = core_head(c, dot.node, dot.epoch);
-        bool is_there = (head != NULL && dot.seq <= head->upto) || !members_accepts_dot(c->members, dot);
+        bool is_there = (head != NULL && dot.seq <= head->upto) || core_counts(c, dot) != ERR_OK;
         enum err e = is_there ? ERR_OK : is_proven(c, dot, &is_there);
         if (e != ERR_OK) {
             return e;

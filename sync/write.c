@@ -360,6 +360,9 @@ static enum err make_header(struct drafting *dr, struct now now, struct commit_h
     *h = (struct commit_header){
         .dot = { .node = c->self.number, .epoch = c->epoch, .seq = own == NULL ? 1 : own->upto + 1 }
     };
+    if (core_counts(c, h->dot) == ERR_CONFLICT) {
+        return ERR_CONFLICT; /* this epoch has forked, and there was no other to be had */
+    }
     h->hlc = hlc_tick(c->hlc, now);
     h->member_number = members_head(c->members, hash);
     if (!members_hash16_at(c->members, h->member_number, h->member_hash)) {

@@ -34,7 +34,8 @@ static void check_same(const struct wire_message *x, const struct wire_message *
     check(x->error == y->error && x->node == y->node && x->more == y->more);
     check(bytes_equal(x->settled, y->settled) && bytes_equal(x->invite, y->invite) && bytes_equal(x->proof, y->proof));
     check(bytes_equal(x->sign_key, y->sign_key) && bytes_equal(x->box_key, y->box_key));
-    check(bytes_equal(x->address, y->address) && bytes_equal(x->ranges, y->ranges));
+    check(
+        bytes_equal(x->address, y->address) && bytes_equal(x->ranges, y->ranges) && bytes_equal(x->claims, y->claims));
     check_hello(&x->hello, &y->hello);
     for (size_t i = 0; x->entries != NULL && i < x->count; i++) {
         check(bytes_equal(x->entries[i], y->entries[i]));
