@@ -52,6 +52,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("file", "文件", "file")                             \
     X("for", "给节点", "for node")                        \
     X("from", "来自节点", "from node")                    \
+    X("forks", "分叉的节点", "forks")                     \
     X("grade", "程度", "grade")                           \
     X("group", "集团", "group")                           \
     X("free_bytes", "剩余字节", "bytes free")             \

@@ -3,6 +3,7 @@
  * No customer data passes here: what is shown is counts, codes, keys and addresses.
  */
 #include "node/daemon.h"
+#include "node/handlers_fork.h"
 #include "node/request.h"
 #include "schema/date.h"
 #include "sync/newer.h"
@@ -140,6 +141,7 @@ static enum err do_status(struct request *rq)
     set_text(out, "listen", listen);
     set_count(out, "epoch", app->core.epoch);
     set_count(out, "members", members_head(app->members, hash));
+    (void)json_object_set_new(out, "forks", handlers_fork_list(app));
     if (e == ERR_OK) {
         e = add_counts(rq, out);
     }
@@ -544,6 +546,7 @@ static enum err do_verify(struct request *rq)
         json_t *out = json_object();
         (void)json_object_set_new(out, "ok", json_true());
         (void)json_object_set_new(out, "deep", json_boolean(request_flag(rq, "deep")));
+        (void)json_object_set_new(out, "forks", handlers_fork_list(rq->app));
         request_set(rq, out);
     }
     return e;

@@ -200,6 +200,36 @@ static enum err keep_proof(struct core *c, struct dot dot, uint64_t seen, const 
     return e;
 }
 
+enum err fork_verify(struct core *c, struct arena *a, struct dot *bad)
+{
+    for (size_t i = 0; i < c->forks.count; i++) {
+        const struct fork *f = &c->forks.at[i];
+        struct bytes proof = { 0 };
+        struct side sides[2];
+        if (!f->is_proven) {
+            continue;
+        }
+        *bad = (struct dot){ f->node, f->epoch, f->seq };
+        enum err e = fork_proof(c, a, f->node, f->epoch, &proof);
+        struct reader r = reader_of(proof);
+        for (size_t k = 0; e == ERR_OK && k < 2; k++) {
+            struct bytes blob = { 0 };
+            struct commit_view v;
+            e = reader_blob(&r, FORK_BARE_MAX_BYTES, &blob);
+            e = e == ERR_OK ? commit_parse(blob, &v) : e;
+            e = e == ERR_OK ? take_side(c, a, &v, &sides[k]) : e;
+            e = e == ERR_OK && !dot_equal(v.header.dot, *bad) ? ERR_DAMAGED : e;
+        }
+        if (e == ERR_NOMEM || e == ERR_IO) {
+            return e;
+        }
+        if (e != ERR_OK || memcmp(sides[0].hash, sides[1].hash, COMMIT_HASH_BYTES) == 0) {
+            return ERR_DAMAGED;
+        }
+    }
+    return ERR_OK;
+}
+
 enum err fork_draw_epoch(struct core *c)
 {
     uint32_t top = c->epoch;

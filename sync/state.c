@@ -3,6 +3,7 @@
  * derived. The state hash is a sum of keyed hashes, so it needs no sorting and depends on no storage order.
  */
 #include "sync/core_internal.h"
+#include "sync/fork.h"
 #include "sync/relay.h"
 
 #include "schema/base/check.h"
@@ -176,7 +177,7 @@ enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
             e = err_of_stored(c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes));
         }
     }
-    return e;
+    return e == ERR_OK ? fork_verify(c, a, bad) : e;
 }
 
 /* --- rebuild

@@ -11,7 +11,8 @@
 #include <cmocka.h>
 
 #include "schema/base/check.h"
-#include "sync/fork.h"
+#include "sync/fork_talk.h"
+#include "sync/take.h"
 #include "tests/lib/fleet_world.h"
 #include "tests/lib/testkit.h"
 
@@ -150,6 +151,8 @@ static void test_deep_fork_is_found(void **state)
     meet(&t.w, 2, 1);
     assert_int_equal(proven_at(&t.w, 1), COMMON + 1);
     assert_int_equal(proven_at(&t.w, 2), COMMON + 1);
+    meet(&t.w, 4, 2);
+    assert_int_equal(in_log(&t.w, 4), 0); /* what counts nowhere is not spread */
     for (uint32_t n = 3; n <= 4; n++) {
         meet(&t.w, n, 1);
     }
@@ -184,7 +187,9 @@ static void test_restart_and_rebuild_change_nothing(void **state)
     fleet_run(t.w.f);
     uint32_t epoch = fleet_core(t.w.f, TWIN)->epoch;
     for (uint32_t n = 1; n <= 4; n++) {
+        struct dot bad = { 0 };
         fleet_restart(t.w.f, n);
+        assert_int_equal(core_verify_log(fleet_core(t.w.f, n), fleet_arena(t.w.f, n), &bad), ERR_OK);
         assert_int_equal(fleet_rebuild(t.w.f, n), ERR_OK);
     }
     assert_int_equal(fleet_core(t.w.f, TWIN)->epoch, epoch);
@@ -371,6 +376,159 @@ static void test_forged_proof_ends_the_session(void **state)
     fleet_free(w->f);
 }
 
+/* --- any bytes --- */
+
+struct spoken {
+    struct wire_message m;
+    struct rng *rng;
+    size_t refused, taken;
+};
+
+static enum err hear_once(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    struct spoken *s = ctx;
+    struct fork_talk talk = { .is_opened = false };
+    struct wire_message reply;
+    struct arena keep;
+    struct arena work;
+    bool any = false;
+    arena_init(&keep, test_mem(), 1 << 20);
+    arena_init(&work, test_mem(), CORE_ARENA_BYTES);
+    enum err e = fork_talk_hear(c, &talk, &keep, &work, a, now, &s->m, &reply, &any);
+    assert_true(!any || reply.count <= FORK_ANSWERS_MAX);
+    arena_release(&work);
+    arena_release(&keep);
+    return e;
+}
+
+static void spoil(struct rng *rng, struct buf *b, struct bytes from)
+{
+    buf_clear(b);
+    buf_put_bytes(b, from);
+    for (uint64_t n = test_random_below(rng, 3); n > 0 && b->len > 0; n--) {
+        b->ptr[test_random_below(rng, b->len)] ^= (uint8_t)(1U << test_random_below(rng, 8));
+    }
+    b->len -= test_random_below(rng, 8) == 0 ? test_random_below(rng, b->len + 1) : 0;
+}
+
+/* Bytes near to good ones: whatever they are, an answer or the peer's fault, and only what is signed is believed. */
+static void test_spoilt_messages(void **state)
+{
+    (void)state;
+    struct twin t = twin_new(3, 3);
+    struct world *w = &t.w;
+    struct arena a;
+    struct buf good[3];
+    struct buf bad[2];
+    struct rng rng = test_rng(5);
+    arena_init(&a, test_mem(), 1 << 20);
+    for (size_t i = 0; i < 3; i++) {
+        buf_init(&good[i], test_mem(), 4096);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        buf_init(&bad[i], test_mem(), 4096);
+    }
+    for (uint32_t n = 1; n <= 2; n++) {
+        struct pair p = { take(w, &a, n, COMMON + 2), { 0 } };
+        assert_int_equal(fleet_do(w->f, n, bare, &p), ERR_OK);
+        buf_put_blob(&good[0], p.y); /* a proof of both */
+        if (n == 2) {
+            buf_put_blob(&good[1], p.y);
+        }
+    }
+    for (uint64_t seq = 1; seq <= COMMON + 3; seq++) {
+        buf_put(&good[2], (const uint8_t[]){ TWIN, 1, (uint8_t)seq }, 3);
+        buf_put(&good[2], "0123456789abcdef", 16);
+    }
+    for (size_t i = 0; i < 3000; i++) {
+        struct spoken s = { .m = { .kind = WIRE_FORKS } };
+        spoil(&rng, &bad[0], buf_view(&good[i % 2]));
+        spoil(&rng, &bad[1], buf_view(&good[2]));
+        const struct bytes entry = buf_view(&bad[0]);
+        s.m.entries = &entry;
+        s.m.count = i % 3 == 0 ? 0 : 1;
+        s.m.claims = i % 3 == 0 ? buf_view(&bad[1]) : (struct bytes){ 0 };
+        enum err e = fleet_do(w->f, 1, hear_once, &s);
+        assert_true(e == ERR_OK || e == ERR_LIMIT || err_class(e) == ERR_CLASS_PEER);
+        const uint64_t at = proven_at(w, 1);
+        assert_true(at == 0 || at == COMMON + 2);
+    }
+    assert_int_equal(proven_at(w, 1), COMMON + 2); /* some came through whole */
+    for (size_t i = 0; i < 3; i++) {
+        buf_release(&good[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        buf_release(&bad[i]);
+    }
+    arena_release(&a);
+    fleet_free(w->f);
+}
+
+static enum err take_mark(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    const struct wire_item *item = ctx;
+    struct vv known = { 0 };
+    struct taken taken;
+    struct arena keep;
+    arena_init(&keep, test_mem(), 1 << 20);
+    const struct taking from = { .core = c, .work = a, .from = 2, .known = &known, .known_arena = &keep, .now = now };
+    enum err e = take_item(&from, item, &taken);
+    arena_release(&keep);
+    return e;
+}
+
+/* "From the fork on nothing is for you" is no reason to skip what lies before it. */
+static void test_a_mark_skips_nothing_that_counts(void **state)
+{
+    (void)state;
+    struct twin t = twin_new(2, 2);
+    struct world *w = &t.w;
+    struct arena a;
+    struct wire_item mark = { .node = TWIN, .epoch = 1, .upto = COMMON + 2 };
+    arena_init(&a, test_mem(), 1 << 20);
+    struct pair p = { take(w, &a, 1, COMMON + 1), take(w, &a, 2, COMMON + 1) };
+    fleet_restore_empty(w->f, 4);
+    assert_int_equal(fleet_do(w->f, 4, learn, &p), ERR_OK);
+    assert_int_equal(fleet_do(w->f, 4, take_mark, &mark), ERR_OK);
+    assert_int_equal(world_upto(w, 4, TWIN, 1), 0);
+    for (uint64_t seq = 1; seq <= COMMON; seq++) {
+        assert_int_equal(fleet_carry(w->f, 1, 4, world_dot(TWIN, seq)), ERR_OK);
+    }
+    assert_int_equal(fleet_do(w->f, 4, take_mark, &mark), ERR_OK);
+    assert_int_equal(world_upto(w, 4, TWIN, 1), COMMON + 2);
+    arena_release(&a);
+    fleet_free(w->f);
+}
+
+static enum err spoil_proof(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    const uint8_t key[] = { 'e', 0, 0, 0, TWIN, 0, 0, 0, 1 };
+    struct bytes value = { 0 };
+    uint8_t bad[1024];
+    (void)now;
+    (void)ctx;
+    enum err e = c->store->ops->get(c->store, SPACE_FORK, BYTES_OF(key), a, &value);
+    if (e == ERR_OK) {
+        memcpy(bad, value.ptr, value.len);
+        bad[value.len - 1] ^= 1;
+        e = c->store->ops->put(c->store, SPACE_FORK, BYTES_OF(key), bytes_of(bad, value.len));
+    }
+    return e;
+}
+
+static void test_verify_checks_proofs(void **state)
+{
+    (void)state;
+    struct twin t = twin_new(1, 1);
+    struct dot bad = { 0 };
+    meet(&t.w, 1, 2);
+    assert_int_equal(core_verify_log(fleet_core(t.w.f, 1), fleet_arena(t.w.f, 1), &bad), ERR_OK);
+    assert_int_equal(fleet_do(t.w.f, 1, spoil_proof, NULL), ERR_OK);
+    assert_int_equal(core_verify_log(fleet_core(t.w.f, 1), fleet_arena(t.w.f, 1), &bad), ERR_DAMAGED);
+    assert_true(dot_equal(bad, world_dot(TWIN, COMMON + 1)));
+    fleet_free(t.w.f);
+}
+
 /* A node puts commits of the other branch aside, with what is needed to read them. */
 static void test_other_branch_is_put_aside(void **state)
 {
@@ -409,6 +567,9 @@ int main(void)
         cmocka_unit_test(test_what_is_no_proof),
         cmocka_unit_test(test_the_lowest_counts),
         cmocka_unit_test(test_forged_proof_ends_the_session),
+        cmocka_unit_test(test_spoilt_messages),
+        cmocka_unit_test(test_a_mark_skips_nothing_that_counts),
+        cmocka_unit_test(test_verify_checks_proofs),
         cmocka_unit_test(test_other_branch_is_put_aside),
         cmocka_unit_test(test_audit_has_the_first_sight),
     };

@@ -28,11 +28,11 @@ static void test_message_numbers(void **state)
         size_t len;
         bool is_ignorable;
     } cases[] = {
-        { { 0x8A, 0x04, 0x01, 'x' }, 4, true }, /* field 65, one byte */
-        { { 0x88, 0x04, 0x05, 0x82, 0x08, 0x00 }, 6, true }, /* field 65 a number, field 128 empty */
+        { { 0xB2, 0x04, 0x01, 'x' }, 4, true }, /* field 70, one byte */
+        { { 0xB0, 0x04, 0x05, 0x82, 0x08, 0x00 }, 6, true }, /* field 70 a number, field 128 empty */
         { { 0xFA, 0x03, 0x01, 'x' }, 4, false }, /* field 63 */
-        { { 0x8A, 0x04, 0x00, 0x52, 0x00 }, 5, false }, /* field 65, then field 10 */
-        { { 0x8A, 0x04, 0x09, 'x' }, 4, false }, /* cut short */
+        { { 0xB2, 0x04, 0x00, 0x52, 0x00 }, 5, false }, /* field 70, then field 10 */
+        { { 0xB2, 0x04, 0x09, 'x' }, 4, false }, /* cut short */
         { { 0 }, 0, false },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
