@@ -4,6 +4,7 @@
  * that chains go on. Does not decide who forgets what, and does not reach the write-ahead log of the store.
  */
 #include "sync/core_internal.h"
+#include "sync/fork.h"
 
 static bool keep_others(void *ctx, const struct group_item *g, struct dossier_id dossier, const struct part_item *part)
 {
@@ -84,6 +85,9 @@ enum err core_forget(struct core *c, struct arena *a, struct dossier_id dossier)
         e = reduce_commit(c, &work, dots.at[i], dossier);
     }
     arena_release(&work);
+    if (e == ERR_OK) {
+        e = fork_forget(c, dossier);
+    }
     if (e == ERR_OK) {
         e = core_drop_conflicts(c, dossier);
     }

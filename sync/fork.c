@@ -1,7 +1,8 @@
 /*
  * Owns: proofs that an origin has forked, what follows from one, and commits of branches that are not in our log.
  * Invariants: c->forks holds exactly the proofs of SPACE_FORK, and suspicions, which are memory only; the seq of a
- * proof only goes down; nothing of a branch is ever removed. Does not talk to anybody: sync/fork_talk.c.
+ * proof only goes down; nothing of a branch is removed but dossiers that are forgotten. Does not talk to anybody:
+ * sync/fork_talk.c.
  *
  * SPACE_FORK: 'e' node epoch -> first seen (hlc, u64 be), two bare commits as blobs; 'b' dot key, hash[16] -> commit
  * and secrets as blobs, put aside; 'n' node epoch -> how many of those (varint).
@@ -382,4 +383,135 @@ enum err fork_pass(
     }
     e = fork_learn(c, a, now, &ours, &v);
     return e == ERR_FORMAT ? ERR_OK : e; /* the same commit: the other branch begins elsewhere */
+}
+
+/* --- forgetting a dossier ----------------------------------------------------------------------------------------- */
+
+struct aside {
+    struct arena *a;
+    struct dossier_id gone;
+    struct bytes keys[FORK_KEPT_MAX];
+    size_t count;
+};
+
+static bool keep_others(void *ctx, const struct group_item *g, struct dossier_id dossier, const struct part_item *part)
+{
+    const struct dossier_id *gone = ctx;
+    (void)g;
+    (void)part;
+    return dossier_id_compare(dossier, *gone) != 0;
+}
+
+static enum err take_aside(struct bytes value, struct commit_view *v, struct bytes *secrets)
+{
+    struct reader r = reader_of(value);
+    struct bytes commit = { 0 };
+    enum err e = reader_blob(&r, COMMIT_MAX_BYTES, &commit);
+    if (e == ERR_OK) {
+        e = reader_blob(&r, STORE_VALUE_MAX_BYTES, secrets);
+    }
+    if (e == ERR_OK) {
+        e = commit_parse(commit, v);
+    }
+    return e == ERR_OK ? ERR_OK : ERR_DAMAGED;
+}
+
+static enum err list_aside(void *ctx, struct bytes key, struct bytes value)
+{
+    struct aside *as = ctx;
+    struct commit_view v;
+    struct bytes secrets = { 0 };
+    struct group_item g;
+    enum err e = take_aside(value, &v, &secrets);
+    struct body_cursor cursor = e == ERR_OK ? commit_groups(&v) : (struct body_cursor){ 0 };
+    while (e == ERR_OK && as->count < FORK_KEPT_MAX && commit_next_group(&cursor, &g) == ERR_OK) {
+        if (!g.is_withheld && dossier_id_compare(core_group_dossier(&v, &g), as->gone) == 0) {
+            e = arena_dup(as->a, key, &as->keys[as->count]);
+            as->count += e == ERR_OK ? 1 : 0;
+            break;
+        }
+    }
+    return e;
+}
+
+/* The secrets of the dossiers that stay. */
+static enum err other_secrets(
+    const struct commit_view *v, struct bytes secrets, struct dossier_id gone, struct buf *out)
+{
+    struct body_cursor cursor = commit_groups(v);
+    struct reader r = reader_of(secrets);
+    struct group_item g;
+    while (commit_next_group(&cursor, &g) == ERR_OK) {
+        struct bytes secret = { 0 };
+        if (g.is_withheld || !g.is_new) {
+            continue;
+        }
+        if (reader_take(&r, SECRET_BYTES, &secret) != ERR_OK) {
+            return ERR_DAMAGED;
+        }
+        if (dossier_id_compare(core_group_dossier(v, &g), gone) != 0) {
+            buf_put_bytes(out, secret);
+        }
+    }
+    return out->err;
+}
+
+static enum err reduce_aside(struct core *c, struct arena *a, struct bytes key, struct dossier_id gone)
+{
+    struct bytes value = { 0 };
+    struct bytes secrets = { 0 };
+    struct commit_view v;
+    struct buf rest[3]; /* commit, secrets, both as they are stored */
+    bool any = false;
+    enum err e = c->store->ops->get(c->store, SPACE_FORK, key, a, &value);
+    if (e == ERR_OK) {
+        e = take_aside(value, &v, &secrets);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(rest); i++) {
+        buf_init(&rest[i], c->mem, STORE_VALUE_MAX_BYTES);
+    }
+    if (e == ERR_OK) {
+        e = seal_reduce(&v, a, keep_others, &gone, &rest[0], &any);
+    }
+    if (e == ERR_OK && !any) {
+        e = c->store->ops->del(c->store, SPACE_FORK, key);
+    } else if (e == ERR_OK) {
+        e = other_secrets(&v, secrets, gone, &rest[1]);
+        buf_put_blob(&rest[2], buf_view(&rest[0]));
+        buf_put_blob(&rest[2], buf_view(&rest[1]));
+        e = e == ERR_OK ? rest[2].err : e;
+        e = e == ERR_OK ? c->store->ops->put(c->store, SPACE_FORK, key, buf_view(&rest[2])) : e;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(rest); i++) {
+        buf_release(&rest[i]);
+    }
+    return e;
+}
+
+enum err fork_forget(struct core *c, struct dossier_id dossier)
+{
+    struct arena list;
+    struct arena work;
+    enum err e = ERR_OK;
+    size_t done = FORK_KEPT_MAX;
+    arena_init(&list, c->mem, CORE_ARENA_BYTES);
+    arena_init(&work, c->mem, CORE_ARENA_BYTES);
+    while (e == ERR_OK && done == FORK_KEPT_MAX) { /* as many as one list holds, then the next */
+        arena_reset(&list);
+        struct aside *as = arena_alloc(&list, sizeof(*as));
+        if (as == NULL) {
+            e = ERR_NOMEM;
+            break;
+        }
+        *as = (struct aside){ .a = &list, .gone = dossier };
+        e = c->store->ops->scan(c->store, SPACE_FORK, BYTES_LIT("b"), BYTES_LIT("c"), false, list_aside, as);
+        for (size_t i = 0; e == ERR_OK && i < as->count; i++) {
+            arena_reset(&work);
+            e = reduce_aside(c, &work, as->keys[i], dossier);
+        }
+        done = as->count;
+    }
+    arena_release(&work);
+    arena_release(&list);
+    return e;
 }

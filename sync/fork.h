@@ -41,6 +41,9 @@ MUST_USE enum err fork_bare(struct core *c, struct arena *a, const struct commit
 /* The proof of an origin as it is stored and sent: two bare commits, each a blob. ERR_NOT_FOUND. */
 MUST_USE enum err fork_proof(struct core *c, struct arena *a, uint32_t node, uint32_t epoch, struct bytes *out);
 
+/* A dossier goes: nothing that was put aside holds it any more. */
+MUST_USE enum err fork_forget(struct core *c, struct dossier_id dossier);
+
 /* Checks every proof that is stored. ERR_DAMAGED; *bad names the first bad one. */
 MUST_USE enum err fork_verify(struct core *c, struct arena *a, struct dot *bad);
 

@@ -5,6 +5,7 @@
  */
 #include "node/backup.h"
 #include "node/mark.h"
+#include "sync/fork.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -333,6 +334,42 @@ static enum err last_refusal(struct app *from, struct app *to, size_t *taken)
     return o.refused;
 }
 
+static enum err last_own(struct app *app, struct commit_view *out)
+{
+    const struct head *own = core_head(&app->core, app->core.self.number, 1);
+    uint8_t key[DOT_KEY_BYTES];
+    struct bytes commit = { 0 };
+    dot_key((struct dot){ .node = app->core.self.number, .epoch = 1, .seq = own == NULL ? 0 : own->upto }, key);
+    enum err e = app->store->ops->get(app->store, SPACE_LOG, BYTES_OF(key), &app->arena, &commit);
+    return e == ERR_OK ? commit_parse(commit, out) : e;
+}
+
+/* The commit of the first node and that of its twin that bears the same dot, as they would meet at s2. */
+static void expect_fork_shown(struct app *twin)
+{
+    struct commit_view ours;
+    struct commit_view other;
+    uint8_t key[DOT_KEY_BYTES];
+    struct bytes commit = { 0 };
+    need(last_own(s1, &ours), NULL);
+    dot_key(ours.header.dot, key);
+    need(twin->store->ops->get(twin->store, SPACE_LOG, BYTES_OF(key), &twin->arena, &commit), NULL);
+    need(commit_parse(commit, &other), NULL);
+    need(app_begin(s2), NULL);
+    need(app_end(s2, fork_learn(&s2->core, &s2->arena, app_now(), &ours, &other)), NULL);
+    json_t *status = want(s2, "boss", "status", json_object());
+    json_t *fork = json_array_get(json_object_get(status, "forks"), 0);
+    assert_int_equal(json_integer_value(json_object_get(fork, "node")), 1);
+    assert_int_equal(json_integer_value(json_object_get(fork, "epoch")), 1);
+    assert_int_equal(json_integer_value(json_object_get(fork, "seq")), (json_int_t)ours.header.dot.seq);
+    assert_false(json_boolean_value(json_object_get(fork, "own")));
+    assert_string_not_equal(text_in(fork, "at"), "");
+    json_decref(status);
+    json_t *verified = want(s2, "boss", "verify", json_pack("{s:b}", "deep", 1));
+    assert_int_equal(json_array_size(json_object_get(verified, "forks")), 1);
+    json_decref(verified);
+}
+
 /* What no mark can tell: a snapshot of a whole machine, running twice. Forced here. The other node keeps the branch it
  * saw first and says so at the first commit that does not continue it; nothing of either is overwritten. */
 static void a_fork_is_noticed_by_the_peer(void **state)
@@ -354,6 +391,7 @@ static void a_fork_is_noticed_by_the_peer(void **state)
     assert_int_equal(last_refusal(twin, s2, &taken), ERR_CONFLICT);
     assert_int_equal(taken, 0);
     expect_same(s1, s2);
+    expect_fork_shown(twin);
     assert_int_equal(own_upto(twin, 1), 2); /* and the twin still has all of its own */
     app_close(twin);
 }

@@ -529,6 +529,12 @@ static void test_verify_checks_proofs(void **state)
     fleet_free(t.w.f);
 }
 
+static enum err forget(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    (void)now;
+    return core_forget(c, a, record_dossier(*(const struct record_id *)ctx));
+}
+
 /* A node puts commits of the other branch aside, with what is needed to read them. */
 static void test_other_branch_is_put_aside(void **state)
 {
@@ -538,6 +544,9 @@ static void test_other_branch_is_put_aside(void **state)
     /* node 2 settled more than node 1: proof, count, and the three commits beyond what both have settled */
     assert_int_equal(fleet_space_count(t.w.f, 1, SPACE_FORK), 5);
     assert_int_equal(fleet_space_count(t.w.f, 2, SPACE_FORK), 1);
+    /* also they go when the dossier is forgotten */
+    assert_int_equal(fleet_do(t.w.f, 1, forget, &t.id), ERR_OK);
+    assert_int_equal(fleet_space_count(t.w.f, 1, SPACE_FORK), 2);
     fleet_free(t.w.f);
 }
 
