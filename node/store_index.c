@@ -332,11 +332,6 @@ static struct index_entry entry_of(const uint8_t key[STORE_INDEX_KEY_BYTES], uin
 
 /* ---- adding ---- */
 
-static int by_order(const void *a, const void *b)
-{
-    return index_entry_compare(*(const struct index_entry *)a, *(const struct index_entry *)b);
-}
-
 static void pending_clear(struct pending *p)
 {
     p->count = 0;
@@ -507,8 +502,11 @@ static enum err write_pending(struct store_index *ix, enum store_index_kind kind
     struct pending *p = &ix->pending[kind];
     struct index_writer w;
     struct index_run *r = NULL;
-    qsort(p->owned_at, p->count, sizeof(*p->owned_at), by_order);
-    enum err e = index_writer_start(&w, ix->db, &ix->st, kind, ix->newest + 1);
+    enum err e = index_entry_sort(&p->owned_at, p->count, p->capacity);
+    if (e != ERR_OK) {
+        return e;
+    }
+    e = index_writer_start(&w, ix->db, &ix->st, kind, ix->newest + 1);
     for (size_t i = 0; e == ERR_OK && i < p->count; i++) {
         e = index_writer_add(&w, p->owned_at[i]);
     }
@@ -739,12 +737,13 @@ enum err store_index_scan(struct store_index *ix, enum store_index_kind kind,
             cursors[n++].run = ix->owned_runs[i];
         }
     }
-    if (p->count > 0) {
-        qsort(p->owned_at, p->count, sizeof(*p->owned_at), by_order);
+    if (p->count > 0 && (e = index_entry_sort(&p->owned_at, p->count, p->capacity)) == ERR_OK) {
         cursors[n].entries = p->owned_at;
         cursors[n++].count = p->count;
     }
-    e = visit_all(ix, cursors, n, lower, fn, ctx);
+    if (e == ERR_OK) {
+        e = visit_all(ix, cursors, n, lower, fn, ctx);
+    }
     free(cursors);
     leave(ix);
     return e;

@@ -54,6 +54,9 @@ static inline int index_entry_compare(struct index_entry a, struct index_entry b
     return high != 0 ? high : (a.low > b.low) - (a.low < b.low);
 }
 
+/* Sorts; the entries may move to other memory of the same capacity. */
+MUST_USE enum err index_entry_sort(struct index_entry **owned_at, size_t count, size_t capacity);
+
 MUST_USE bool index_sieve_init(struct index_sieve *s, uint64_t expected); /* false: out of memory */
 void index_sieve_release(struct index_sieve *s);
 void index_sieve_add(struct index_sieve *s, struct index_entry e);

@@ -17,8 +17,11 @@ enum {
     AFTER_DIGIT,
     AFTER_LETTER, /* lower case */
     ESCAPE = 256, /* then 8 bits as they are */
-    BITS_AT = 12,
     ESCAPED_BITS = 8,
+    CODE_BITS_AT = 20,
+    CODE_NEXT_AT = 26,
+    SYMBOL_BITS_AT = 9,
+    SYMBOL_NEXT_AT = 13,
 };
 
 /* Bits of the code of each byte, then of the escape; one line of 257 for each context. */
@@ -61,27 +64,38 @@ static uint8_t context_after(unsigned context, unsigned byte)
     return byte >= 'a' && byte <= 'z' ? AFTER_LETTER : AFTER_OTHER;
 }
 
+static void init_symbol(struct pack *p, unsigned context, unsigned symbol, unsigned code, unsigned bits)
+{
+    unsigned shift = PACK_CODE_BITS_MAX - bits;
+    unsigned next = symbol == ESCAPE ? 0U : p->next[context][symbol];
+    if (symbol != ESCAPE) {
+        p->code_of[context][symbol] = code | bits << CODE_BITS_AT | next << CODE_NEXT_AT;
+    }
+    for (unsigned i = 0; i < 1U << shift; i++) {
+        p->symbol_of[context][code << shift | i] = (uint16_t)(symbol | bits << SYMBOL_BITS_AT | next << SYMBOL_NEXT_AT);
+    }
+    for (unsigned byte = 0; symbol == ESCAPE && byte < ARRAY_LEN(p->next[context]); byte++) {
+        if (lengths[context][byte] == '0') {
+            p->code_of[context][byte] = (code << ESCAPED_BITS | byte) | (bits + ESCAPED_BITS) << CODE_BITS_AT |
+                                        (uint32_t)p->next[context][byte] << CODE_NEXT_AT;
+        }
+    }
+}
+
 static void init_context(struct pack *p, unsigned context)
 {
     unsigned code = 0;
-    for (unsigned bits = 1; bits <= PACK_CODE_BITS_MAX; bits++, code <<= 1) {
-        for (unsigned symbol = 0; symbol < PACK_SYMBOLS; symbol++) {
-            if ((unsigned)(lengths[context][symbol] - '0') != bits) {
-                continue;
-            }
-            unsigned shift = PACK_CODE_BITS_MAX - bits;
-            p->code[context][symbol] = (uint16_t)code;
-            p->bits[context][symbol] = (uint8_t)bits;
-            for (unsigned i = 0; i < 1U << shift; i++) {
-                p->symbol_of[context][code << shift | i] = (uint16_t)(symbol | bits << BITS_AT);
-            }
-            code++;
-        }
-    }
-    check(code == 1U << (PACK_CODE_BITS_MAX + 1)); /* every sequence of bits means something */
     for (unsigned byte = 0; byte < ARRAY_LEN(p->next[context]); byte++) {
         p->next[context][byte] = context_after(context, byte);
     }
+    for (unsigned bits = 1; bits <= PACK_CODE_BITS_MAX; bits++, code <<= 1) {
+        for (unsigned symbol = 0; symbol < PACK_SYMBOLS; symbol++) {
+            if ((unsigned)(lengths[context][symbol] - '0') == bits) {
+                init_symbol(p, context, symbol, code++, bits);
+            }
+        }
+    }
+    check(code == 1U << (PACK_CODE_BITS_MAX + 1)); /* every sequence of bits means something */
 }
 
 void pack_init(struct pack *p)
@@ -92,15 +106,19 @@ void pack_init(struct pack *p)
     }
 }
 
+static unsigned bits_of(uint32_t entry)
+{
+    return entry >> CODE_BITS_AT & ((1U << (CODE_NEXT_AT - CODE_BITS_AT)) - 1U);
+}
+
 static size_t code_bits(const struct pack *p, struct bytes plain)
 {
     size_t sum = 0;
-    unsigned context = AFTER_OTHER;
+    const uint32_t *codes = p->code_of[AFTER_OTHER];
     for (size_t i = 0; i < plain.len; i++) {
-        unsigned byte = plain.ptr[i];
-        size_t bits = p->bits[context][byte];
-        sum += bits != 0 ? bits : (size_t)p->bits[context][ESCAPE] + ESCAPED_BITS;
-        context = p->next[context][byte];
+        uint32_t entry = codes[plain.ptr[i]];
+        sum += bits_of(entry);
+        codes = p->code_of[entry >> CODE_NEXT_AT];
     }
     return sum;
 }
@@ -110,24 +128,26 @@ static void write_code(const struct pack *p, struct bytes plain, uint8_t *out)
 {
     uint64_t held = 0; /* the lowest `count` bits wait to be written */
     unsigned count = 0;
-    unsigned context = AFTER_OTHER;
+    const uint32_t *codes = p->code_of[AFTER_OTHER];
     for (size_t i = 0; i < plain.len; i++) {
-        unsigned byte = plain.ptr[i];
-        unsigned bits = p->bits[context][byte];
-        if (bits != 0) {
-            held = held << bits | p->code[context][byte];
-            count += bits;
-        } else {
-            unsigned escape = p->bits[context][ESCAPE];
-            held = held << escape | p->code[context][ESCAPE];
-            held = held << ESCAPED_BITS | byte;
-            count += escape + ESCAPED_BITS;
+        uint32_t entry = codes[plain.ptr[i]];
+        unsigned bits = bits_of(entry);
+        held = held << bits | (entry & ((1U << CODE_BITS_AT) - 1U));
+        count += bits;
+        codes = p->code_of[entry >> CODE_NEXT_AT];
+        if (count >= 32) {
+            count -= 32;
+            uint32_t word = (uint32_t)(held >> count);
+            out[0] = (uint8_t)(word >> 24);
+            out[1] = (uint8_t)(word >> 16);
+            out[2] = (uint8_t)(word >> 8);
+            out[3] = (uint8_t)word;
+            out += 4;
         }
-        context = p->next[context][byte];
-        while (count >= 8) {
-            count -= 8;
-            *out++ = (uint8_t)(held >> count);
-        }
+    }
+    while (count >= 8) {
+        count -= 8;
+        *out++ = (uint8_t)(held >> count);
     }
     if (count > 0) {
         *out = (uint8_t)(held << (8 - count));
@@ -177,10 +197,12 @@ static enum err read_code(const struct pack *p, struct bit_reader *r, uint8_t *o
 {
     unsigned context = AFTER_OTHER;
     for (size_t i = 0; i < len; i++) {
-        refill(r);
+        if (r->count < PACK_CODE_BITS_MAX + ESCAPED_BITS) {
+            refill(r);
+        }
         unsigned entry = p->symbol_of[context][peek(r, PACK_CODE_BITS_MAX)];
-        unsigned symbol = entry & ((1U << BITS_AT) - 1U);
-        unsigned bits = entry >> BITS_AT;
+        unsigned symbol = entry & ((1U << SYMBOL_BITS_AT) - 1U);
+        unsigned bits = entry >> SYMBOL_BITS_AT & 0xFU;
         if (r->count < bits) {
             return ERR_TRUNCATED;
         }
@@ -191,9 +213,10 @@ static enum err read_code(const struct pack *p, struct bit_reader *r, uint8_t *o
             }
             symbol = peek(r, ESCAPED_BITS);
             r->count -= ESCAPED_BITS;
+            entry = (unsigned)p->next[context][symbol] << SYMBOL_NEXT_AT;
         }
         out[i] = (uint8_t)symbol;
-        context = p->next[context][symbol];
+        context = entry >> SYMBOL_NEXT_AT;
     }
     return r->left == 0 && r->count < 8 && peek(r, r->count) == 0 ? ERR_OK : ERR_FORMAT;
 }

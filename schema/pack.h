@@ -13,10 +13,11 @@
  */
 enum { PACK_CONTEXTS = 6, PACK_SYMBOLS = 257, PACK_CODE_BITS_MAX = 9 };
 
+/* Tables made from the lengths. For each context and byte: its code (escape included) | bits << 20 | context after it
+ * << 26. For the next bits of a code: symbol | bits << 9 | context after it << 13. */
 struct pack {
-    uint16_t code[PACK_CONTEXTS][PACK_SYMBOLS];
-    uint8_t bits[PACK_CONTEXTS][PACK_SYMBOLS]; /* 0: not in the code of this context, escaped */
-    uint16_t symbol_of[PACK_CONTEXTS][1 << PACK_CODE_BITS_MAX]; /* symbol, bits << 12 */
+    uint32_t code_of[PACK_CONTEXTS][256];
+    uint16_t symbol_of[PACK_CONTEXTS][1 << PACK_CODE_BITS_MAX];
     uint8_t next[PACK_CONTEXTS][256];
 };
 

@@ -184,10 +184,12 @@ static enum err contact_try(struct arena *a, struct bytes raw, unsigned kinds, s
 {
     struct bytes number = { 0 };
     struct bytes mail = { 0 };
-    enum err e = text_fold(a, raw, "-()", false, &number);
-    if (e == ERR_OK) {
-        e = text_fold(a, raw, "", false, &mail);
+    if ((kinds & KIND_MOBILE) != 0 && mobile_is_valid(raw)) {
+        *is_one = true; /* as it should be: nothing to fold */
+        *out = raw;
+        return ERR_OK;
     }
+    enum err e = text_fold(a, raw, "-()", false, &number);
     if (e != ERR_OK) {
         return e;
     }
@@ -196,7 +198,10 @@ static enum err contact_try(struct arena *a, struct bytes raw, unsigned kinds, s
         e = take_landline(a, number, out, is_one);
     }
     if (e == ERR_OK && !*is_one && (kinds & KIND_EMAIL) != 0) {
-        e = take_email(a, mail, out, is_one);
+        e = text_fold(a, raw, "", false, &mail);
+        if (e == ERR_OK) {
+            e = take_email(a, mail, out, is_one);
+        }
     }
     return e;
 }

@@ -34,7 +34,7 @@ struct applying {
     const struct group_item *g;
     struct dossier *dossier;
     bool is_stored; /* the dossier is in the store */
-    const struct bytes **own; /* see core_internal.h */
+    const struct own_part **own; /* see core_internal.h */
     struct building *rows;
     size_t row_count;
     size_t row_capacity;
@@ -237,26 +237,38 @@ static enum err note_newer(struct applying *ap, const struct part_item *item)
     return quarantine_put(ap->c, ap->a, &at, why, ap->v->header.hlc);
 }
 
+static enum err judge_own_cells(struct applying *ap, const struct own_part *own)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < own->count; i++) {
+        e = judge_cell(ap, &own->cells[i].at, &own->cells[i].cell);
+    }
+    return e;
+}
+
 static enum err apply_part(struct applying *ap, const struct part_item *item)
 {
-    struct open_part part;
+    const struct own_part *own = ap->own == NULL ? NULL : (*ap->own)++;
+    struct open_part part = { .ids = &ap->ids };
     enum err e = ERR_OK;
-    if (ap->own != NULL) {
-        e = core_plain_part(ap->a, ap->v, ap->g, item, ap->dossier->id, *(*ap->own)++, &part);
+    if (own != NULL) {
+        part.head = own->head;
     } else {
         e = core_open_part(ap->c, ap->a, ap->v, ap->g, item, ap->dossier, &part);
     }
     if (e == ERR_OK) {
         e = core_judge_author(ap->c, &ap->v->header, ap->g, &part.head, &ap->author, &ap->scope);
     }
-    if (e == ERR_OK && ap->own == NULL) {
+    if (e == ERR_OK && own == NULL) {
         e = judge_context(ap, &part.head.context);
     }
-    if (e == ERR_OK) {
+    ap->cell_count = 0;
+    if (e == ERR_OK && own != NULL) {
+        e = judge_own_cells(ap, own);
+    } else if (e == ERR_OK) {
         part.ids = &ap->ids;
         part.newer = &ap->newer;
         ap->newer = (struct newer_seen){ .any = false };
-        ap->cell_count = 0;
         e = core_each_cell(&part, judge_cell, ap);
     }
     if (e != ERR_OK) {
@@ -395,7 +407,7 @@ static enum err put_dossier(struct applying *ap, const struct dossier *before)
 }
 
 enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
-    struct dossier *d, bool is_stored, const struct bytes **own)
+    struct dossier *d, bool is_stored, const struct own_part **own)
 {
     struct applying ap = { .c = c, .a = a, .v = v, .g = g, .dossier = d, .is_stored = is_stored, .own = own };
     const struct dossier before = *d;

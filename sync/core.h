@@ -239,9 +239,6 @@ MUST_USE enum err core_verify_log(struct core *c, struct arena *a, struct dot *b
  * ---------------------------------------------------------------- */
 
 MUST_USE enum err core_set_head(struct core *c, const struct head *h);
-/* Appends and applies a commit that was built and signed here. parts: the plaintext of each of its parts, in order. */
-MUST_USE enum err core_take_own(struct core *c, const struct commit_view *v, const uint8_t hash[COMMIT_HASH_BYTES],
-    struct bytes secrets, const struct bytes *parts);
 /* Applies a commit that stands in the log already. */
 MUST_USE enum err core_apply_again(struct core *c, struct arena *a, const struct commit_view *v, struct bytes secrets);
 bool core_may_write(struct core *c, const struct member_user *author, uint32_t scope, const struct entity_desc *d,

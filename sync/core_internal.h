@@ -56,6 +56,18 @@ bool core_is_refusal(enum err e);
 typedef enum err (*core_cell_fn)(void *ctx, const struct cell_place *at, const struct part_cell *cell);
 MUST_USE enum err core_each_cell(const struct open_part *p, core_cell_fn fn, void *ctx);
 
+/* A part as its author has it, so that it need not be read back from its bytes: the cells that core_each_cell would
+ * visit, in its order. */
+struct own_cell {
+    struct cell_place at;
+    struct part_cell cell;
+};
+struct own_part {
+    struct part_head head;
+    const struct own_cell *cells;
+    size_t count;
+};
+
 /* The id of the dossier that a group is about. */
 struct dossier_id core_group_dossier(const struct commit_view *v, const struct group_item *g);
 
@@ -132,15 +144,19 @@ MUST_USE enum err core_verify_commit(
 /* ERR_SEAL: one of the secrets beside a commit does not open what it should. */
 MUST_USE enum err core_try_secrets(struct core *c, const struct commit_view *v, struct bytes secrets);
 
+/* Appends a commit made here and applies it. parts: all of its parts, in order. */
+MUST_USE enum err core_take_own(struct core *c, const struct commit_view *v, const uint8_t hash[COMMIT_HASH_BYTES],
+    struct bytes secrets, const struct own_part *parts);
+
 /* Applies one group of a commit that stands in the log. secret: of a new dossier, NULL when the dossier must be there
- * already. own: not NULL for a commit written here and now, a cursor over the plaintexts of its parts; then a refusal
+ * already. own: not NULL for a commit written here and now, a cursor over its parts; then a refusal
  * is the caller's error, not a case for quarantine. */
 MUST_USE enum err core_ingest_group(struct core *c, struct arena *a, const struct commit_view *v,
-    const struct group_item *g, const uint8_t *secret, const struct bytes **own);
+    const struct group_item *g, const uint8_t *secret, const struct own_part **own);
 
 /* The rows of one group. d: the dossier as it stands; is_stored: whether the store has it. */
 MUST_USE enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v,
-    const struct group_item *g, struct dossier *d, bool is_stored, const struct bytes **own);
+    const struct group_item *g, struct dossier *d, bool is_stored, const struct own_part **own);
 
 /* --- dossiers.c --------------------------------------------------------------------------------------------------- */
 

@@ -29,7 +29,7 @@ static enum err hold_group(struct core *c, struct arena *a, const struct commit_
  * that all nodes hold back the same.
  */
 enum err core_ingest_group(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
-    const uint8_t *secret, const struct bytes **own)
+    const uint8_t *secret, const struct own_part **own)
 {
     struct dossier d = { 0 };
     struct dossier_id id = core_group_dossier(v, g);
@@ -60,7 +60,7 @@ enum err core_ingest_group(struct core *c, struct arena *a, const struct commit_
 
 /* Memory of one group at a time, so that a commit of thousands of groups needs no more than a small one. */
 static enum err ingest_groups(
-    struct core *c, const struct commit_view *v, struct bytes secrets, const struct bytes **own)
+    struct core *c, const struct commit_view *v, struct bytes secrets, const struct own_part **own)
 {
     struct body_cursor cursor = commit_groups(v);
     struct reader r = reader_of(secrets);
@@ -289,7 +289,7 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
 }
 
 enum err core_take_own(struct core *c, const struct commit_view *v, const uint8_t hash[COMMIT_HASH_BYTES],
-    struct bytes secrets, const struct bytes *parts)
+    struct bytes secrets, const struct own_part *parts)
 {
     enum err e = append(c, v, hash);
     if (e == ERR_OK) {

@@ -8,11 +8,16 @@ struct packed {
     struct dot dots[VERSIONS_FIELD_MAX + 1];
     uint64_t masks[VERSIONS_FIELD_MAX + 1];
     size_t count;
+    size_t last; /* where the field before was noted */
 };
 
 static void pack(struct packed *p, struct dot d, size_t field)
 {
     size_t at = 0;
+    if (p->count > 0 && dot_equal(p->dots[p->last], d)) {
+        p->masks[p->last] |= 1ULL << field;
+        return;
+    }
     while (at < p->count && dot_compare(p->dots[at], d) < 0) {
         at++;
     }
@@ -24,12 +29,14 @@ static void pack(struct packed *p, struct dot d, size_t field)
         p->count++;
     }
     p->masks[at] |= 1ULL << field;
+    p->last = at;
 }
 
 void versions_put(struct buf *b, const struct versions *v)
 {
     struct packed p;
     p.count = 0;
+    p.last = 0;
     for (size_t i = 0; i <= VERSIONS_FIELD_MAX; i++) {
         if (v->at[i].node != 0) {
             pack(&p, v->at[i], i);

@@ -233,10 +233,12 @@ struct emitting {
     struct commit_header *header;
     const struct class_keys *keys;
     struct buf *out;
-    struct buf *plain; /* of all parts, one after the other */
-    struct buf *packed; /* the part at hand */
-    struct bytes *parts; /* where each lies; pointers are set at the end, because plain moves while it grows */
+    struct buf *plain; /* the part at hand */
+    struct buf *packed; /* the same, packed */
+    struct own_part *parts;
     size_t part_count;
+    struct own_cell *cells; /* of the part at hand */
+    size_t cell_count;
     uint32_t group_index;
 };
 
@@ -248,14 +250,36 @@ static void count_cells(struct draft_record *rec)
     }
 }
 
-static void put_record(struct emitting *em, const struct draft_record *rec, enum class_ class_)
+/* Writes a cell and notes it for core_take_own. */
+static void put_cell(
+    struct emitting *em, const struct draft_group *g, const struct draft_record *rec, const struct part_cell *cell)
+{
+    const struct field *f = cell->number == 0 ? NULL : catalogue_field(rec->from->desc, cell->number);
+    bool creates = rec->ref.kind == REF_NEW || (rec->ref.kind == REF_MAIN && g->from->is_new);
+    part_put_cell(em->plain, cell);
+    if (f != NULL && f->merge == MERGE_DERIVED) {
+        return; /* nobody applies it */
+    }
+    em->cells[em->cell_count++] = (struct own_cell){ .cell = *cell,
+        .at = { .desc = rec->from->desc,
+            .field = f,
+            .id = rec->from->id,
+            .action = cell->is_decision   ? ACTION_DECIDE
+                      : cell->number == 0 ? ACTION_DELETE
+                      : creates           ? ACTION_CREATE
+                                          : ACTION_UPDATE,
+            .creates = creates } };
+}
+
+static void put_record(
+    struct emitting *em, const struct draft_group *g, const struct draft_record *rec, enum class_ class_)
 {
     const struct part_record head = {
         .entity = (uint32_t)rec->from->desc->entity, .ref = rec->ref, .cell_count = rec->cells[class_]
     };
     part_put_record(em->plain, &head);
     if (rec->deletes && class_ == CLASS_BUSINESS) {
-        part_put_cell(em->plain, &(struct part_cell){ .number = 0, .value = value_int(1) });
+        put_cell(em, g, rec, &(struct part_cell){ .number = 0, .value = value_int(1) });
     }
     for (size_t i = 0; i < rec->field_count; i++) {
         const struct write_field *wf = &rec->fields[i];
@@ -265,7 +289,7 @@ static void put_record(struct emitting *em, const struct draft_record *rec, enum
                 .is_decision = wf->is_decision,
                 .conflict = wf->conflict,
                 .reason = wf->reason };
-            part_put_cell(em->plain, &cell);
+            put_cell(em, g, rec, &cell);
         }
     }
 }
@@ -281,22 +305,30 @@ static void put_part(struct emitting *em, const struct draft_group *g, enum clas
         em->out->err = e;
         return;
     }
+    size_t cells = 0;
     for (size_t i = 0; i < g->record_count; i++) {
         head.record_count += g->records[i].cells[class_] > 0 ? 1 : 0;
+        cells += g->records[i].cells[class_];
     }
-    size_t start = em->plain->len;
+    em->cell_count = 0;
+    em->cells = arena_array(em->dr->a, cells, sizeof(*em->cells));
+    if (em->cells == NULL) {
+        em->out->err = ERR_NOMEM;
+        return;
+    }
+    buf_clear(em->plain);
     part_put_head(em->plain, &head);
     for (size_t i = 0; i < g->record_count; i++) {
         if (g->records[i].cells[class_] > 0) {
-            put_record(em, &g->records[i], class_);
+            put_record(em, g, &g->records[i], class_);
         }
     }
-    size_t len = em->plain->len - start;
+    size_t len = em->plain->len;
     if (em->plain->err != ERR_OK || len >= PART_MAX_BYTES - PART_TAG_BYTES) {
         em->out->err = em->plain->err != ERR_OK ? em->plain->err : ERR_LIMIT;
         return;
     }
-    em->parts[em->part_count++] = (struct bytes){ .len = len };
+    em->parts[em->part_count++] = (struct own_part){ .head = head, .cells = em->cells, .count = em->cell_count };
     const struct part_place place = { .group_id = members_group_id(em->dr->c->members),
         .header = em->header,
         .group_index = em->group_index,
@@ -307,7 +339,7 @@ static void put_part(struct emitting *em, const struct draft_group *g, enum clas
         .station = g->dossier.station,
         .dossier = g->dossier.id };
     buf_clear(em->packed);
-    pack_put(&em->dr->c->pack, em->packed, bytes_of(em->plain->ptr + start, len));
+    pack_put(&em->dr->c->pack, em->packed, buf_view(em->plain));
     if (em->packed->err != ERR_OK) {
         em->out->err = em->packed->err;
         return;
@@ -376,22 +408,13 @@ static enum err make_header(struct drafting *dr, struct now now, struct commit_h
     return ERR_OK;
 }
 
-static void set_part_pointers(struct emitting *em)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < em->part_count; i++) {
-        em->parts[i].ptr = em->plain->ptr + at;
-        at += em->parts[i].len;
-    }
-}
-
 /* What core_write makes of the drafts. */
 struct made {
     struct buf out; /* the commit; v borrows from it */
     struct buf secrets;
-    struct buf plain; /* parts borrow from it */
+    struct buf plain;
     struct buf packed;
-    struct bytes *parts;
+    struct own_part *parts;
     struct commit_view v;
     uint8_t hash[COMMIT_HASH_BYTES];
 };
@@ -420,7 +443,6 @@ static enum err emit(struct drafting *dr, struct now now, struct made *m)
             buf_put(&m->secrets, dr->groups[i].dossier.secret, SECRET_BYTES);
         }
     }
-    set_part_pointers(&em);
     if (e == ERR_OK) {
         e = m->secrets.err;
     }
