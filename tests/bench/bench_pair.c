@@ -1,7 +1,7 @@
 /*
  * Two nodes, each a `jipan run` process, over TLS on loopback: cold sync of everything to an empty second node, edits
- * on both sides of a cut line, one live edit, nothing to do. The line goes through a thread of this program that copies
- * TCP unchanged, counts the bytes (TLS and websocket framing included) and can be cut.
+ * on both sides of a cut line, one live edit, nothing to do, restart after kill -9. The line goes through a thread of
+ * this program that copies TCP unchanged, counts the bytes (TLS and websocket framing included) and can be cut.
  *
  * Usage: bench_pair DIR JIPAN [CUSTOMERS]     DIR must exist, be empty and lie on the disk to be measured
  */
@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@ enum {
     LIVE_EDITS = 200,
     NOTHING_RUNS = 50,
     FRESH_RUNS = 10,
+    RESTART_RUNS = 5,
+    RESTART_EDITS = 300,
     IDS_MAX = 2000,
     PATH_BYTES = 4300,
     REPLY_BYTES = 16 << 20
@@ -360,6 +363,43 @@ static void measure_nothing(struct bench *be)
     free(ms);
 }
 
+static double file_mb(const struct station *s, const char *name)
+{
+    char path[PATH_BYTES + 16];
+    struct stat st = { 0 };
+    (void)snprintf(path, sizeof(path), "%s/%s", s->home, name);
+    return stat(path, &st) == 0 ? (double)st.st_size / 1e6 : 0;
+}
+
+/* kill -9 between edits, then the time from the start of the process to an answered `get`. The passphrase of a bench is
+ * derived cheaply; a real one takes about half a second more, by intention. */
+static void measure_restart(struct bench *be)
+{
+    struct bench_series *ms = calloc(1, sizeof(*ms));
+    char text[32];
+    char remark[120];
+    double log_mb = 0;
+    bench_need(ms != NULL, "out of memory");
+    for (size_t run = 0; run < RESTART_RUNS; run++) {
+        for (size_t i = 0; i < RESTART_EDITS; i++) {
+            (void)snprintf(text, sizeof(text), "启%zu-%zu", run, i);
+            edit(be, &be->a, i, "occupation", text);
+        }
+        (void)kill(be->a.pid, SIGKILL);
+        (void)waitpid(be->a.pid, NULL, 0);
+        control_close(be->a.client);
+        log_mb = file_mb(&be->a, "jipan.db-wal") > log_mb ? file_mb(&be->a, "jipan.db-wal") : log_mb;
+        double begin = bench_seconds();
+        start(be, &be->a, PORT_A);
+        json_decref(ask(be, &be->a, "get", json_pack("{s:s, s:s}", "id", be->ids[run], "purpose", "P1")));
+        bench_add(ms, (bench_seconds() - begin) * 1e3);
+    }
+    (void)snprintf(remark, sizeof(remark), "kill -9 to answered get; store %.0f MB, write-ahead log up to %.0f MB",
+        file_mb(&be->a, "jipan.db"), log_mb);
+    bench_print("restart", "ms", ms, 0, remark);
+    free(ms);
+}
+
 int main(int argc, char **argv)
 {
     char code[INVITE_CODE_MAX];
@@ -381,6 +421,7 @@ int main(int argc, char **argv)
     measure_nothing(be);
     measure_live(be);
     measure_warm(be);
+    measure_restart(be);
     stop(&be->b);
     stop(&be->a);
     atomic_store(&be->is_over, true);
