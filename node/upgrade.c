@@ -7,6 +7,10 @@
 
 #include "sync/newer.h"
 
+/* Tables of an earlier revision are made anew even if nothing waits. Set to the new revision together with a change of
+ * what is derived from the same log: merging, owners, what a dossier has seen. */
+enum { REBUILT_SINCE = 1 };
+
 static struct {
     upgrade_progress_fn fn;
     void *ctx;
@@ -58,6 +62,7 @@ enum err upgrade_run(struct app *app, struct why *why)
         return e;
     }
     e = newer_waits(c, &waits);
+    waits = waits || revision < REBUILT_SINCE;
     if (e == ERR_OK) {
         e = app_begin(app);
     }

@@ -12,7 +12,7 @@
 
 /*
  * Raised by one with every change of what a node makes of a change log: an entity, field, code, rule or right more.
- * tests/golden/catalogue.txt holds what belongs to the number. docs/PROTOCOL.md section 7: what a change may be.
+ * tests/golden/catalogue.txt holds what belongs to the number. docs/PROTOCOL.md section 9: what a change may be.
  */
 enum { CATALOGUE_REVISION = 1 };
 

@@ -5,7 +5,7 @@
 
 /*
  * What a newer version of the program wrote and this one cannot read: it is kept, forwarded as it is, and applied after
- * an upgrade. docs/PROTOCOL.md section 7 says what a newer version may add and how each addition is treated here.
+ * an upgrade. docs/PROTOCOL.md section 9 says what a newer version may add and how each addition is treated here.
  */
 
 /**

@@ -120,6 +120,8 @@ has 'the upgrade is announced' "$(cat "$D/err")" '升级'
 is 'everything is applied' "$(digest o)" "$(digest n1)"
 is 'the conflict log is equal' "$(log_of o)" "$(log_of n1)"
 is 'nothing waits' "$(count o newer)" 0
+is 'an upgrade writes no commit' "$(count o commits)" "$(count before commits)"
+is 'a new field is found by its value' "$(at o zhao find customer nickname=王总 --purpose P1 --json | jq length)" "$(at n1 zhao find customer nickname=王总 --purpose P1 --json | jq length)"
 is 'the new field is shown' "$(field o "$card" card_no)" K-1001
 rc 0 at o boss verify --deep --rebuild
 is 'a rebuild gives the same' "$(digest o)" "$(digest n1)"

@@ -36,7 +36,7 @@ check_store() {
     rc 0 on "$h" boss verify --deep --rebuild
     is "$at: digest after a rebuild" "$(on "$h" boss statehash)" "$(expected "$at" statehash)"
     cp -a "$D/$h" "$D/$h.later" # before anything is written; the log is part of the copy
-    rc 0 on "$h" "$u" new customer full_name=新客户
+    rc 0 on "$h" wang new customer full_name=新客户 # owner of the laptop, consultant of the station
     rc 0 on "$h" boss verify --deep
     stop "$h"
     J=$NEXT

@@ -50,21 +50,23 @@ even s2 late lap
 # Every entity. wang's customer is on the laptop too.
 c1=$(new s1 wang customer kind=个人 full_name=王小明 sex=M birth_date=1985-03-07 occupation=医生 origin=来店 remark=周末联系)
 c2=$(new lap wang customer kind=个人 full_name=周小雨 origin=转介绍)
-want "$c1" customer; want "$c2" customer
+c3=$(new s1 zhao customer kind=单位 full_name=南方物流有限公司 origin=来电)
+want "$c1" customer; want "$c2" customer; want "$c3" customer
 p1=$(new s1 wang contact_point customer="$c1" value=13800138000); want "$p1" contact_point
 want "$(new s1 wang contact_point customer="$c1" type=email value=xiaoming@example.com)" contact_point
 want "$(new s1 wang identity_document customer="$c1" doc_type=居民身份证 doc_no=440106197707070019)" identity_document
 a1=$(new s1 wang address customer="$c1" region_code=440106 town=石牌 detail=天河路一号); want "$a1" address
-want "$(new s1 wang customer_profile customer="$c1")$(new s1 wang customer_profile customer="$c1" income_band=中 2> /dev/null)" customer_profile
+want "$(new s1 wang consent customer="$c1" purpose=敏感信息 action=同意)" consent
+want "$(new s1 wang customer_profile customer="$c1" colours=红 budget_band=10-15万 income_band=20-50万)" customer_profile
 want "$(new s1 zhao customer_class customer="$c1" vip_flag=指定)" customer_class
 want "$(new s1 zhao customer_assignment customer="$c1" staff=wang)" customer_assignment
-want "$(new s1 wang consent customer="$c1" purpose=营销 action=同意)" consent
+want "$(new s1 wang consent customer="$c1" purpose=电话营销 action=同意)" consent
 v1=$(new s1 wang vehicle vin=LSVAA49J132047371); want "$v1" vehicle
 want "$(new s1 wang vehicle_ownership customer="$c1" vehicle="$v1")" vehicle_ownership
 want "$(new s1 rui lead_intake channel=来电)" lead_intake
 o1=$(new s1 wang opportunity customer="$c1" stage=需求); want "$o1" opportunity
 want "$(new s1 wang grade_event customer="$c1" to_grade=A)" grade_event
-want "$(new s1 wang followup_task customer="$c1" kind=回访 due_at=2026-12-01)" followup_task
+want "$(new s1 wang followup_task customer="$c1" kind=意向跟进 due_at=2026-12-01)" followup_task
 want "$(new s1 wang contact_event customer="$c1" mode=电话)" contact_event
 want "$(new s1 boss staff user=wang name=王强)" staff
 want "$(new s1 boss station code=S1 name=第一店)" station
@@ -74,11 +76,11 @@ even s2 late lap
 stop s2
 rc 0 at s1 zhao set "$c1" occupation=护士
 rc 0 at s2 zhao set "$c1" occupation=大学教师
-rc 0 at s1 zhao set "$c1" birth_date=1985-03-08
-rc 0 at s2 zhao set "$c1" birth_date=1985-03-09
+rc 0 at s1 wang set "$c1" birth_date=1985-03-08
+rc 0 at s2 wang set "$c1" birth_date=1985-03-09
 rc 0 at s1 zhao set "$a1" detail=天河路二号
 rc 0 at s2 zhao set "$a1" detail=天河路三号 town=沙河
-rc 0 at s1 zhao set "$p1" status=空号
+rc 0 at s1 zhao set "$p1" status=停用
 rc 0 at s2 zhao delete "$p1"
 up s2
 even s2 late lap
@@ -88,7 +90,7 @@ rc 0 at s1 zhao decide "$conflict" --value 教师 --reason 本人确认
 # A later version's doing, a revoked node, reads and a refusal in the audit log.
 want "$(new late zhao loyalty_card customer="$c1" card_no=K-1001 tier=银 points=100)" loyalty_card
 rc 0 at late zhao set "$c1" nickname=小明 'industry=~新写法'
-rc 0 at late zhao set "$o1" stage=报价
+rc 0 at late wang set "$o1" stage=报价
 want "$(new late rui lead_intake channel=来店)" lead_intake
 even s2 late lap
 rc 0 at s1 wang get "$c1" --purpose P1
@@ -116,7 +118,7 @@ keep() {
     at "$h" "$u" conflicts --json | jq -S -c 'sort_by(.id)[]' > "$into/$h/conflicts"
 }
 keep s1 zhao
-keep lap wang
+keep lap zhao
 cp "$D/backup" "$into/backup"
 chmod -R u+w,go+r "$into"
 du -ab "$into"

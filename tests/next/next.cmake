@@ -5,7 +5,7 @@
 #
 # The stores of tests/golden hold what this program wrote, for ever. So its numbers are kept for tests and no version of the
 # product may use them: entities and fields 60 to 63, codes from 9900 on, cells of kind 6, the hint 08 and the critical flag 40
-# of groups (docs/PROTOCOL.md section 7).
+# of groups (docs/PROTOCOL.md section 9).
 set(NEXT_DIR ${CMAKE_CURRENT_BINARY_DIR}/next)
 set(NEXT_FILES)
 

@@ -272,9 +272,9 @@ static void test_newer_kind_of_cell(void **state)
 }
 
 /*
- * Node 3 wrote the name in a way this build cannot read, and the sex in one it can. Whoever changes the name here has
- * not seen that: his change must not count as made in knowledge of it. The same for a part that waits as a whole, but
- * not for one that is of another class.
+ * Node 3 wrote the name in a way this build cannot read, and another field in one it can. Whoever changes the name here
+ * has not seen that: his change must not count as made in knowledge of it. The same for a part that waits as a whole,
+ * but not for one that is of another class.
  */
 static void context_leaves_out(enum class_ waits, bool is_whole, bool is_capped)
 {
@@ -282,9 +282,10 @@ static void context_leaves_out(enum class_ waits, bool is_whole, bool is_capped)
     struct record_id id = world_customer(&w);
     const uint8_t noise[] = { 0xFF };
     const struct part_cell name = { .number = 2, .newer_kind = 5, .newer = BYTES_LIT("x") };
-    struct forged_part part = part_of(&w, &name, waits);
-    part.raw = is_whole ? BYTES_OF(noise) : part.raw;
-    both_take(&w, forged(&w, id, &part, 1, 1), 1);
+    const struct part_cell managed = { .number = 9, .value = { .type = VALUE_INT, .i = 1 } };
+    struct forged_part made[2] = { part_of(&w, &name, waits), part_of(&w, &managed, CLASS_BUSINESS) };
+    made[0].raw = is_whole ? BYTES_OF(noise) : made[0].raw;
+    both_take(&w, forged(&w, id, made, 2, 1), 1);
     assert_int_equal(world_set_name(&w, 2, id, "陈小文"), ERR_OK);
     struct bytes bytes = { 0 };
     struct bytes secrets = { 0 };

@@ -128,6 +128,33 @@ static void missing_tables_columns_and_indexes_are_added(void **state)
     assert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 2);
 }
 
+/* Pages written by an open that finds a new field, with so many customers there. */
+static int pages_of_a_new_field(struct subject *t, uint32_t first, uint32_t count)
+{
+    int pages = 0;
+    int most = 0;
+    begin(t);
+    for (uint32_t i = first; i < first + count; i++) {
+        put_dossier(t, i);
+        insert_row(t, ENTITY_CUSTOMER, some_record_id(i, 0), i);
+    }
+    commit(t);
+    run(t, "ALTER TABLE e_customer DROP COLUMN industry");
+    assert_int_equal(sqlite3_db_status(t->db, SQLITE_DBSTATUS_CACHE_WRITE, &pages, &most, 1), SQLITE_OK);
+    subject_reopen(t);
+    assert_true(store_sqlite_has_new_fields(t->s));
+    assert_int_equal(sqlite3_db_status(t->db, SQLITE_DBSTATUS_CACHE_WRITE, &pages, &most, 1), SQLITE_OK);
+    return pages;
+}
+
+static void a_new_field_touches_no_row(void **state)
+{
+    struct subject *t = subject_of(state);
+    int few = pages_of_a_new_field(t, 1, 10);
+    assert_in_range(few, 1, 20);
+    assert_int_equal(pages_of_a_new_field(t, 11, 3000), few);
+}
+
 static void current_tables_are_only_read(void **state)
 {
     struct subject *t = subject_of(state);
@@ -304,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_begin_sets_full_durability, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tables_of_a_newer_version_are_refused_unchanged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(missing_tables_columns_and_indexes_are_added, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_new_field_touches_no_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(current_tables_are_only_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(columns_of_a_wrong_type_are_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dossiers_of_a_wrong_form_are_damage, set_up, tear_down),
