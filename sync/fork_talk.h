@@ -5,7 +5,7 @@
 #include "sync/fork.h"
 
 /*
- * What two nodes say to each other about forks (docs/PROTOCOL.md 6.10): proofs they know, claims ("my commit of this
+ * What two nodes say to each other about forks (docs/PROTOCOL.md 6.11): proofs they know, claims ("my commit of this
  * dot has this hash"), and bare commits as answers to claims that are not so here. Claims go out when a session opens,
  * for the last commits both have settled, and whenever an origin is suspected or a lower proof may exist.
  */

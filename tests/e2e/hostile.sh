@@ -50,7 +50,9 @@ sleep 2
 honest 洪水之中
 stop s2; start s2 boss $((PORT + 1)) # also one that has to shake hands anew
 honest 洪水之中重连
-within 'memory under a flood, KiB more' $(($(rss) - before)) 65536
+flooded=$(($(rss) - before))
+echo "memory under a flood: $flooded KiB more"
+within 'memory under a flood, KiB more' "$flooded" 65536
 wait "$flood"
 has 'flood' "$(cat "$D/flood")" opened
 
