@@ -50,7 +50,7 @@ static void found(void)
         .password = BYTES_LIT("a password 1") };
     check(sodium_init() >= 0 && mkdtemp(home) != NULL && rmdir(home) == 0);
     check(app_create(home, &in, recovery, &app, NULL) == ERR_OK);
-    check(app_user_add(app, &manager, &number, NULL) == ERR_OK);
+    check(app_user_add(app, &manager, &number, NULL, NULL) == ERR_OK);
     app_session_open(app, members_user_by_login(app->members, in.admin_login), tokens[WHO_ADMIN]);
     app_session_open(app, members_user_by_login(app->members, manager.login), tokens[WHO_MANAGER]);
     check(atexit(leave) == 0);
