@@ -79,13 +79,13 @@ static enum err bytes_of_text(struct request *rq, const char *key, size_t max, s
     return ERR_OK;
 }
 
-/* Whether a word names the node: a laptop by its owner's login, a serving node by the code of its station. */
+/* Whether a word names the node: a laptop by its owner's login, a station's node by the code of its station. */
 static bool is_named(const struct app *app, const struct member_node *n, struct bytes word)
 {
     const struct member_station *s = members_station(app->members, n->station);
     const struct member_user *u = n->owner == 0 ? NULL : members_user(app->members, n->owner);
     return n->kind == NODE_LAPTOP ? u != NULL && bytes_equal(word, bytes_str(u->login))
-                                  : s != NULL && bytes_equal(word, bytes_str(s->code));
+                                  : n->kind == NODE_STATION && s != NULL && bytes_equal(word, bytes_str(s->code));
 }
 
 static uint32_t number_of(struct bytes word)
