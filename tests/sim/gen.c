@@ -27,15 +27,16 @@ static const uint8_t weights[DO_COUNT] = {
     [DO_PROBE] = 2,
 };
 
+/* One draw a statement: compilers differ in the order within an initialiser. */
 static void add(struct plan *p, struct chance *c, uint64_t at, enum action_id id)
 {
+    struct plan_action a = { .at_ms = at, .id = id };
+    a.a = (uint32_t)chance_below(c, 1000);
+    a.b = (uint32_t)chance_below(c, 1000);
+    a.c = (uint32_t)chance_below(c, 1000);
+    a.d = (uint32_t)chance_below(c, 100000);
     if (p->action_count < PLAN_ACTIONS_MAX) {
-        p->actions[p->action_count++] = (struct plan_action){ .at_ms = at,
-            .id = id,
-            .a = (uint32_t)chance_below(c, 1000),
-            .b = (uint32_t)chance_below(c, 1000),
-            .c = (uint32_t)chance_below(c, 1000),
-            .d = (uint32_t)chance_below(c, 100000) };
+        p->actions[p->action_count++] = a;
     }
 }
 
@@ -56,7 +57,8 @@ static void draw_nodes(struct plan *p, struct chance *c, uint32_t count)
     for (uint32_t i = 1; i < count; i++) {
         struct plan_node *n = &p->nodes[i];
         uint64_t dice = chance_below(c, 20);
-        *n = (struct plan_node){ .kind = NODE_STATION, .station = (uint32_t)chance_below(c, p->stations) + 1 };
+        *n = (struct plan_node){ .kind = NODE_STATION };
+        n->station = (uint32_t)chance_below(c, p->stations) + 1;
         if (dice < 11) {
             n->holds_group = true;
             n->kind = dice == 0 ? NODE_HUB : NODE_STATION;
@@ -90,17 +92,25 @@ static void heat(struct plan *p, struct chance *c, size_t first, uint64_t length
     uint64_t width = 1 + chance_below(c, 4000);
     uint32_t records = 1 + (uint32_t)chance_below(c, 4);
     uint32_t fields = 1 + (uint32_t)chance_below(c, 4);
-    bool are_apart = chance_below(c, 8) != 0;
+    bool are_apart = chance_below(c, 4) != 0;
     for (uint64_t i = 1; are_apart && i <= bursts; i++) {
         add(p, c, length / (bursts + 1) * i, DO_ISLANDS);
     }
-    for (size_t i = first; i < p->action_count; i++) {
+    size_t last = p->action_count;
+    if (chance_below(c, 3) == 0) {
+        /* Somebody is struck off whose last commits only some have. */
+        add(p, c, length / (bursts + 1), DO_LINK_DOWN);
+        add(p, c, length / (bursts + 1), DO_LINK_DOWN);
+        add(p, c, length / (bursts + 1) + width, DO_REVOKE);
+    }
+    for (size_t i = first; i < last; i++) {
         struct plan_action *a = &p->actions[i];
         if (a->id == DO_ISLANDS) {
             continue;
         }
         bool is_edit = a->id == DO_EDIT || a->id == DO_EDIT_MANY || a->id == DO_DELETE || a->id == DO_SAME;
-        a->at_ms = 10 + length / (bursts + 1) * (1 + chance_below(c, bursts)) + chance_below(c, width);
+        uint64_t burst = 1 + chance_below(c, bursts);
+        a->at_ms = 10 + length / (bursts + 1) * burst + chance_below(c, width);
         a->b = is_edit ? a->b % records : a->b;
         a->c = is_edit ? a->c % fields : a->c;
     }
@@ -152,7 +162,8 @@ void plan_draw(uint64_t seed, struct plan *out)
     /* From an hour to three months. */
     uint64_t length = (uint64_t)3600000 << chance_below(&c, 12);
     draw_ops(out, &c, length, 10 + (uint32_t)chance_below(&c, 90));
-    draw_faults(out, &c, length, 5 + (unsigned)chance_below(&c, 25), 1 + (unsigned)chance_below(&c, 4));
+    unsigned share = 5 + (unsigned)chance_below(&c, 25);
+    draw_faults(out, &c, length, share, 1 + (unsigned)chance_below(&c, 4));
     qsort(out->actions, out->action_count, sizeof(out->actions[0]), by_time);
 }
 
