@@ -139,8 +139,8 @@ static uint64_t run_series(const char *name, trial_fn trial, const void *arg, st
     char room[TEXT_BYTES];
     char mode[16];
     uint64_t failures = 0;
-    uint64_t first = 1 + options.offset % stride;
-    for (p.k = first; p.k < POINTS_MAX; p.k += stride) {
+    /* The first one always, then the share. */
+    for (p.k = 1; p.k < POINTS_MAX; p.k += p.k == 1 ? 1 + options.offset % stride : stride) {
         const char *wrong = in_process(trial, arg, &p, room);
         if (wrong == NULL && !board->has_fired) {
             return failures;
