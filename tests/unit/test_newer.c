@@ -28,11 +28,11 @@ static void test_message_numbers(void **state)
         size_t len;
         bool is_ignorable;
     } cases[] = {
-        { { 0x82, 0x04, 0x01, 'x' }, 4, true }, /* field 64, one byte */
-        { { 0x80, 0x04, 0x05, 0x82, 0x08, 0x00 }, 6, true }, /* field 64 a number, field 128 empty */
+        { { 0x82, 0x06, 0x01, 'x' }, 4, true }, /* field 96, one byte */
+        { { 0x80, 0x06, 0x05, 0x82, 0x08, 0x00 }, 6, true }, /* field 96 a number, field 128 empty */
         { { 0xFA, 0x03, 0x01, 'x' }, 4, false }, /* field 63 */
-        { { 0x82, 0x04, 0x00, 0x52, 0x00 }, 5, false }, /* field 64, then field 10 */
-        { { 0x82, 0x04, 0x09, 'x' }, 4, false }, /* cut short */
+        { { 0x82, 0x06, 0x00, 0x52, 0x00 }, 5, false }, /* field 96, then field 10 */
+        { { 0x82, 0x06, 0x09, 'x' }, 4, false }, /* cut short */
         { { 0 }, 0, false },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
