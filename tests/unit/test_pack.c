@@ -112,6 +112,8 @@ static void bytes_behind_the_end_are_refused(void **state)
     size_t len = round_trip(b, BYTES_LIT("保客赵六推荐"));
     buf_put_u8(&b->packed, 0);
     assert_int_equal(pack_take(&b->pack, &b->a, buf_view(&b->packed), MOST, &got), ERR_FORMAT);
+    (void)buf_reserve(&b->packed, 40); /* more than the reader holds at a time */
+    assert_int_equal(pack_take(&b->pack, &b->a, buf_view(&b->packed), MOST, &got), ERR_FORMAT);
     size_t refused = 0;
     for (unsigned bit = 0; bit < 8; bit++) { /* a bit of the filling, or another text */
         b->packed.ptr[len - 1] ^= (uint8_t)(1U << bit);
