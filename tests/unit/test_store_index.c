@@ -305,6 +305,19 @@ static void runs_stay_few_and_no_chunk_is_left_behind(void **state)
     assert_int_equal(asked(b, "SELECT count(*) FROM index_chunk"), 0);
 }
 
+static void equal_entries_melt_when_runs_are_merged(void **state)
+{
+    struct bench *b = *state;
+    const uint8_t key[STORE_INDEX_KEY_BYTES] = { 1, 2, 3 };
+    for (unsigned i = 0; i < 4; i++) {
+        begin_index(b);
+        ok(store_index_add(b->ix, STORE_INDEX_FIELD, key, 9));
+        ok(store_index_add(b->ix, STORE_INDEX_FIELD, key, 9));
+        end_index(b, true);
+    }
+    assert_int_equal(asked(b, "SELECT sum(count) FROM index_run"), 1);
+}
+
 /* SQLite ended the transaction on its own: what was added in it is not found. */
 static void a_transaction_lost_below_leaves_nothing(void **state)
 {
@@ -354,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(any_history_finds_what_a_sorted_array_finds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(more_than_fits_in_memory_is_written_under_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(runs_stay_few_and_no_chunk_is_left_behind, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(equal_entries_melt_when_runs_are_merged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_transaction_lost_below_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_lines_are_told, set_up, tear_down),
     };
