@@ -40,6 +40,11 @@ static enum err gather(void *ctx, const struct history_item *item)
     return ERR_OK;
 }
 
+static enum err gather_deletions(void *ctx, const struct history_item *item)
+{
+    return item->field == NULL ? gather(ctx, item) : ERR_OK;
+}
+
 static bool covers(const struct vv *context, struct dot dot)
 {
     for (size_t i = 0; i < context->count; i++) {
@@ -124,6 +129,23 @@ static void judge(struct sim_node *n, const struct sim_record *r, const struct f
     }
 }
 
+/* The mark of deletion is a field like others, the latest head counts. */
+static void judge_deletion(struct sim_node *n, const struct sim_record *r, bool is_deleted, const struct writes *w)
+{
+    size_t best = WRITES_MAX;
+    for (size_t i = 0; i < w->count; i++) {
+        if (is_head(w, i) && (best == WRITES_MAX || is_later(&w->at[i], &w->at[best]))) {
+            best = i;
+        }
+    }
+    bool expected = best < WRITES_MAX && w->at[best].value.type == VALUE_INT && w->at[best].value.i != 0;
+    if (w->count < WRITES_MAX && expected != is_deleted) {
+        char id[ID_TEXT_BYTES + 1];
+        record_id_text(r->id, id);
+        sim_fail(n->sim, SIM_WRONG, "I13", "%s is %s", id, is_deleted ? "deleted by nobody" : "still there");
+    }
+}
+
 static enum err note_open(void *ctx, struct bytes key, struct bytes value)
 {
     struct open_list *list = ctx;
@@ -150,6 +172,10 @@ static void judge_record(struct sim_node *n, const struct sim_record *r, const s
     arena_reset(a);
     if (c->store->ops->row_get(c->store, r->entity, r->id, a, &row) != ERR_OK) {
         return;
+    }
+    w->count = 0;
+    if (core_history(c, a, d, r->id, NULL, gather_deletions, w) == ERR_OK) {
+        judge_deletion(n, r, row.is_deleted, w);
     }
     for (size_t i = 0; i < d->field_count; i++) {
         const struct field *f = &d->fields[i];
