@@ -259,6 +259,13 @@ static enum err open_rest(struct app *app, struct why *why)
 enum err app_open_on(struct disk disk, const char *home, struct bytes passphrase, struct app **out, struct why *why)
 {
     struct app *app = NULL;
+    char path[APP_PATH_MAX + 32];
+    uint64_t size = 0;
+    (void)snprintf(path, sizeof(path), "%s/jipan.db", home);
+    int error = disk.ops->stat(disk.ctx, path, &size);
+    if (error != 0 && error != ENOENT && error != ENOTDIR) {
+        return why_from_errno(why, error, home);
+    }
     if (!exists_on(disk, home)) {
         return why_setf(why, ERR_NOT_FOUND, "%s 里还没有节点；先运行 jipan init 或 jipan join",
             "there is no node in %s; run jipan init or jipan join first", home);

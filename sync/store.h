@@ -10,13 +10,12 @@
  *  S1  Between begin and commit every change is visible to reads through the same store, and to nothing else.
  *  S2  commit(durable) returns ERR_OK only after the transaction survives power loss; commit(!durable) survives a
  * killed process. After rollback, or a commit that failed, nothing of the transaction is visible. S3  After ERR_IO from
- * commit the store is poisoned: every later begin answers ERR_IO until reopened. ERR_FULL leaves it able to go on. S4  Scans visit keys in
- * byte order, each once; a scan sees the state at its start or later, and the callback must not write. S5  Returned
- * bytes are copies in the caller's arena. S6  Reads outside a transaction see the last committed state. S7  Rows are
- * keyed by (entity, record id); put replaces the whole row. S8  ERR_NOT_FOUND is the only answer for a missing key; it
- * is not a failure.
- *  S9  dossier_del leaves nothing of a dossier: neither itself nor its rows and touches, also not for a dossier that is
- * put again under its id.
+ * commit the store is poisoned: every later begin answers ERR_IO until reopened. ERR_FULL leaves it able to go on. S4
+ * Scans visit keys in byte order, each once; a scan sees the state at its start or later, and the callback must not
+ * write. S5  Returned bytes are copies in the caller's arena. S6  Reads outside a transaction see the last committed
+ * state. S7  Rows are keyed by (entity, record id); put replaces the whole row. S8  ERR_NOT_FOUND is the only answer
+ * for a missing key; it is not a failure. S9  dossier_del leaves nothing of a dossier: neither itself nor its rows and
+ * touches, also not for a dossier that is put again under its id.
  */
 
 /* Ordered byte-string maps. Keys up to 64 bytes; values up to 1 MiB. */
