@@ -1,9 +1,9 @@
 #ifndef JIPAN_SESSION_INTERNAL_H
 #define JIPAN_SESSION_INTERNAL_H
 
+#include "sync/fork_talk.h"
 #include "sync/gather.h"
 #include "sync/repair.h"
-#include "sync/fork_talk.h"
 #include "sync/session.h"
 #include "sync/window.h"
 
