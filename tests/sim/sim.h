@@ -150,7 +150,6 @@ struct sim_totals {
     uint64_t checked_pairs;
     uint64_t conflicts; /* open ones at the end of runs */
     uint64_t entries; /* of the conflict log */
-    uint64_t laptop_gaps; /* records a laptop lacks or holds older: known, counted */
     uint64_t planned[DO_COUNT];
     uint64_t done[DO_COUNT];
 };
