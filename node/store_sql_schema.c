@@ -44,6 +44,7 @@ const char *store_sql_space_table(enum store_space space)
         [SPACE_AUDIT] = "kv_audit",
         [SPACE_PEER] = "kv_peer",
         [SPACE_LEAVING] = "kv_leaving",
+        [SPACE_URGENT] = "kv_urgent",
         [SPACE_WAITING] = "kv_waiting",
         [SPACE_BOX] = "kv_box",
         [SPACE_FORK] = "kv_fork",

@@ -42,6 +42,8 @@ struct applying {
     uint32_t creator; /* author of the first part that was applied */
     bool owner_may_change;
     bool has_applied; /* at least one part */
+    bool has_urgent; /* among what was applied */
+    bool is_early; /* held before its turn, see early.c */
     struct dot missing; /* named by the context of the part at hand and not known to exist */
     struct new_ids ids;
     struct judged *cells; /* of the part at hand */
@@ -155,6 +157,7 @@ static enum err apply_cell(struct applying *ap, const struct part_head *head, co
     const struct part_cell *cell = &j->cell;
     struct building *b = &ap->rows[j->row];
     struct dot current = b->versions.at[cell->number];
+    ap->has_urgent = ap->has_urgent || core_is_urgent(ap->g, &j->at, cell);
     ap->owner_may_change = ap->owner_may_change || j->at.desc->entity == ENTITY_CUSTOMER_ASSIGNMENT;
     if (current.node != 0 && dot_equal(current, ap->v->header.dot)) {
         return ERR_OK;
@@ -211,16 +214,16 @@ static enum err judge_cell(void *ctx, const struct cell_place *at, const struct 
     return e;
 }
 
-/* ERR_GAP: the part waits, see waiting.c. Whoever makes a dossier has seen nothing of it. */
+/* ERR_GAP: the part waits, for others (waiting.c) or for its turn (early.c). Whoever makes a dossier has seen nothing
+ * of it. */
 static enum err judge_context(struct applying *ap, const struct vv *context)
 {
     bool is_missing = false;
-    if (ap->g->is_new) {
-        return context->count == 0 ? ERR_OK : ERR_DENIED;
+    if (ap->g->is_new && context->count > 0) {
+        return ERR_DENIED;
     }
-    const struct head *head = core_head(ap->c, ap->v->header.dot.node, ap->v->header.dot.epoch);
-    if (head == NULL || ap->v->header.dot.seq > head->upto) {
-        return ERR_OK; /* came before its turn because it is urgent */
+    if (ap->is_early || ap->g->is_new) {
+        return ap->is_early ? ERR_GAP : ERR_OK;
     }
     enum err e = waiting_check(ap->c, context, &is_missing, &ap->missing);
     return e == ERR_OK && is_missing ? ERR_GAP : e;
@@ -246,6 +249,20 @@ static enum err judge_own_cells(struct applying *ap, const struct own_part *own)
     return e;
 }
 
+/* All of it is judged, in its turn or not; before its turn what is urgent is left. */
+static enum err judge_part(struct applying *ap, struct open_part *part, bool is_its_turn)
+{
+    part->ids = &ap->ids;
+    part->newer = &ap->newer;
+    ap->newer = (struct newer_seen){ .any = false };
+    enum err e = core_each_cell(part, judge_cell, ap);
+    if (e == ERR_OK && !is_its_turn) {
+        ap->cell_count = 0; /* what is urgent does not wait */
+        e = core_each_urgent_cell(part, ap->a, judge_cell, ap);
+    }
+    return e;
+}
+
 static enum err apply_part(struct applying *ap, const struct part_item *item)
 {
     const struct own_part *own = ap->own == NULL ? NULL : (*ap->own)++;
@@ -259,27 +276,30 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
     if (e == ERR_OK) {
         e = core_judge_author(ap->c, &ap->v->header, ap->g, &part.head, &ap->author, &ap->scope);
     }
-    if (e == ERR_OK && own == NULL) {
-        e = judge_context(ap, &part.head.context);
+    enum err turn = e == ERR_OK && own == NULL ? judge_context(ap, &part.head.context) : ERR_OK;
+    if (e != ERR_OK || (turn != ERR_OK && turn != ERR_GAP)) {
+        return e == ERR_OK ? turn : e;
     }
     ap->cell_count = 0;
-    if (e == ERR_OK && own != NULL) {
+    if (own != NULL) {
         e = judge_own_cells(ap, own);
-    } else if (e == ERR_OK) {
-        part.ids = &ap->ids;
-        part.newer = &ap->newer;
-        ap->newer = (struct newer_seen){ .any = false };
-        e = core_each_cell(&part, judge_cell, ap);
+    } else {
+        e = judge_part(ap, &part, turn == ERR_OK);
     }
     if (e != ERR_OK) {
         return e;
     }
-    ap->has_applied = true;
-    ap->creator = ap->creator == 0 ? ap->author->number : ap->creator;
+    if (turn == ERR_OK) {
+        ap->has_applied = true;
+        ap->creator = ap->creator == 0 ? ap->author->number : ap->creator;
+    }
     for (size_t i = 0; e == ERR_OK && i < ap->cell_count; i++) {
         e = apply_cell(ap, &part.head, &ap->cells[i]);
     }
-    return e == ERR_OK && ap->newer.any && ap->own == NULL ? note_newer(ap, item) : e;
+    if (e != ERR_OK || turn != ERR_OK) {
+        return e == ERR_OK ? turn : e;
+    }
+    return ap->newer.any && ap->own == NULL ? note_newer(ap, item) : ERR_OK;
 }
 
 /* A part that is not applied now is listed, with the reason. */
@@ -288,6 +308,9 @@ static enum err hold_part(struct applying *ap, const struct part_item *p, enum e
     const struct quarantine_place at = {
         .dossier = ap->dossier->id, .dot = ap->v->header.dot, .group = ap->g->index, .part = (uint8_t)p->index
     };
+    if (why == ERR_GAP && ap->is_early) {
+        return ERR_OK; /* its dot tells */
+    }
     return why == ERR_GAP ? waiting_put(ap->c, ap->a, &at, ap->missing, ap->v->header.hlc)
                           : quarantine_put(ap->c, ap->a, &at, why, ap->v->header.hlc);
 }
@@ -406,11 +429,20 @@ static enum err put_dossier(struct applying *ap, const struct dossier *before)
     return core_put_dossier(ap->c, ap->is_stored ? before : NULL, d, &ap->v->header.dot);
 }
 
+static enum err list_urgent(struct applying *ap)
+{
+    uint8_t key[DOT_KEY_BYTES];
+    dot_key(ap->v->header.dot, key);
+    return ap->has_urgent ? ap->c->store->ops->put(ap->c->store, SPACE_URGENT, BYTES_OF(key), (struct bytes){ 0 })
+                          : ERR_OK;
+}
+
 enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
     struct dossier *d, bool is_stored, const struct own_part **own)
 {
     struct applying ap = { .c = c, .a = a, .v = v, .g = g, .dossier = d, .is_stored = is_stored, .own = own };
     const struct dossier before = *d;
+    ap.is_early = own == NULL && core_is_early(c, v->header.dot);
     enum err e = raise_seen(&ap);
     if (e == ERR_LIMIT && own == NULL) {
         const struct quarantine_place at = {
@@ -423,6 +455,9 @@ enum err core_apply_group(struct core *c, struct arena *a, const struct commit_v
     }
     if (e == ERR_OK) {
         e = put_dossier(&ap, &before);
+    }
+    if (e == ERR_OK) {
+        e = list_urgent(&ap);
     }
     if (e == ERR_OK) {
         e = write_rows(&ap);

@@ -59,7 +59,8 @@ static enum err give_cell(void *ctx, const struct cell_place *at, const struct p
     return e == ERR_OK ? ga->fn(ga->ctx, &item) : e;
 }
 
-/* A part counts if it was applied: it opens, and it is not in quarantine. */
+/* A part counts if it was applied: it opens, and it is not in quarantine. While it waits for others, or for its turn,
+ * only what is urgent in it counts. */
 static enum err gather_part(
     struct gather *ga, const struct commit_view *v, const struct group_item *g, const struct part_item *p)
 {
@@ -67,17 +68,18 @@ static enum err gather_part(
         .dossier = ga->dossier.id, .dot = v->header.dot, .group = g->index, .part = (uint8_t)p->index
     };
     struct open_part part;
-    bool is_held = false;
-    enum err e = quarantine_has(ga->c, &ga->load, &at, &is_held);
-    if (e != ERR_OK || is_held) {
+    enum err why = ERR_OK;
+    enum err e = quarantine_why(ga->c, &ga->load, &at, &why);
+    if (e != ERR_OK || (why != ERR_OK && why != ERR_GAP)) {
         return e;
     }
+    bool only_urgent = why == ERR_GAP || core_is_early(ga->c, v->header.dot);
     e = core_open_part(ga->c, &ga->load, v, g, p, &ga->dossier, &part);
     if (e != ERR_OK) {
         return core_is_refusal(e) ? ERR_OK : e;
     }
     ga->part = &part;
-    e = core_each_cell(&part, give_cell, ga);
+    e = only_urgent ? core_each_urgent_cell(&part, &ga->load, give_cell, ga) : core_each_cell(&part, give_cell, ga);
     ga->part = NULL;
     return e;
 }

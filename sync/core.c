@@ -209,6 +209,9 @@ enum err core_reload(struct core *c, struct arena *a)
         e = leaving_count(c, &c->leaving);
     }
     if (e == ERR_OK) {
+        e = early_count(c);
+    }
+    if (e == ERR_OK) {
         e = audit_reload(&c->audit, a);
     }
     c->is_stale = e != ERR_OK;
@@ -274,9 +277,13 @@ enum err core_settle_withheld(struct core *c, uint32_t node, uint32_t epoch, uin
     if (e != ERR_OK) {
         return e;
     }
+    uint64_t before = have == NULL ? 0 : have->upto;
     const struct head h = { .node = node, .epoch = epoch, .upto = upto, .hlc = have == NULL ? 0 : have->hlc };
     e = core_set_head(c, &h);
-    return e == ERR_OK ? waiting_retry(c, (struct dot){ .node = node, .epoch = epoch, .seq = upto }) : e;
+    if (e == ERR_OK) {
+        e = waiting_retry(c, (struct dot){ .node = node, .epoch = epoch, .seq = upto });
+    }
+    return e == ERR_OK ? early_walk(c, node, epoch, before) : e;
 }
 
 enum err core_secrets_of(struct core *c, struct arena *a, const struct commit_view *v, struct buf *out)

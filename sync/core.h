@@ -87,6 +87,7 @@ struct core {
     uint64_t pending; /* parts waiting in quarantine for their dossier or key */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* of a rebuild, in commits; NULL: nobody asks */
     void *progress_ctx;
+    uint64_t early; /* commits held beyond the head of their origin */
     uint64_t waiting; /* of these, groups that wait for a commit their context names */
     struct marks marks; /* sums over the dossiers held, by kind, station and holder */
     struct core_moves moves;
@@ -180,6 +181,22 @@ MUST_USE enum err core_ingest(
 /* As core_ingest for a commit that this node keeps and hands on but cannot open: nothing is applied, nothing waits.
  * Also ERR_EXISTS. */
 MUST_USE enum err core_ingest_sealed(struct core *c, struct arena *a, struct now now, const struct commit_view *v);
+
+/**
+ * core_ingest_early: as core_ingest, for a commit whose predecessors are still missing. It is kept, and what is urgent
+ * in it is applied (core_each_urgent); the rest counts when its turn comes, with the commits before it. A commit whose
+ * turn it is, or that is settled, is simply taken in.
+ * Errors: as core_ingest, and ERR_LIMIT so many are held already, of this origin or in all; ERR_PROTOCOL a commit of
+ * our own that we have not made.
+ */
+enum { CORE_EARLY_PER_ORIGIN_MAX = 64, CORE_EARLY_MAX = 1024 };
+MUST_USE enum err core_ingest_early(
+    struct core *c, struct arena *a, struct now now, struct bytes commit, struct bytes secrets);
+
+/* Urgent is what withdraws a consent or deletes a record of a customer. Visits the commits held that did so, beyond
+ * what the vector covers, in the order of their dots; commits held early among them. */
+typedef enum err (*core_urgent_fn)(void *ctx, struct dot dot);
+MUST_USE enum err core_each_urgent(struct core *c, const struct vv *known, core_urgent_fn fn, void *ctx);
 
 /*
  * Origins are told to every peer in every hello, so nobody may fill the list: at most so many epochs of one node (a

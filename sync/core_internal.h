@@ -56,6 +56,10 @@ bool core_is_refusal(enum err e);
 typedef enum err (*core_cell_fn)(void *ctx, const struct cell_place *at, const struct part_cell *cell);
 MUST_USE enum err core_each_cell(const struct open_part *p, core_cell_fn fn, void *ctx);
 
+/* The same, but only what is urgent: deletions, and consents that this commit makes in order to withdraw. */
+MUST_USE enum err core_each_urgent_cell(const struct open_part *p, struct arena *a, core_cell_fn fn, void *ctx);
+bool core_is_urgent(const struct group_item *g, const struct cell_place *at, const struct part_cell *cell);
+
 /* A part as its author has it, so that it need not be read back from its bytes: the cells that core_each_cell would
  * visit, in its order. */
 struct own_cell {
@@ -96,6 +100,8 @@ struct quarantine_place {
 MUST_USE enum err quarantine_put(
     struct core *c, struct arena *a, const struct quarantine_place *at, enum err why, uint64_t hlc);
 MUST_USE enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine_place *at, bool *out);
+/* *out: the reason, ERR_OK when it is not listed. */
+MUST_USE enum err quarantine_why(struct core *c, struct arena *a, const struct quarantine_place *at, enum err *out);
 MUST_USE enum err quarantine_remove(struct core *c, struct arena *a, const struct quarantine_place *at);
 /* Tries again what waited for this dossier, or with NULL what waited for keys. */
 MUST_USE enum err quarantine_retry(struct core *c, const struct dossier_id *dossier);
@@ -136,8 +142,24 @@ MUST_USE enum err core_ingest_more(
 MUST_USE enum err core_log_get(struct core *c, struct arena *a, struct dot dot, struct commit_view *out);
 MUST_USE enum err core_log_put(struct core *c, struct dot dot, struct bytes commit);
 
+/* --- early.c: commits held beyond the head of their origin ------------------------------------------------------ */
+
+bool core_is_early(const struct core *c, struct dot dot);
+MUST_USE enum err early_count(struct core *c);
+/* ERR_CONFLICT: a commit held early names another one than this as its predecessor. The early one was there first and
+ * stays; of its origin nothing more is taken in until the right one comes. */
+MUST_USE enum err early_fits(
+    struct core *c, struct arena *a, const struct commit_header *h, const uint8_t hash[COMMIT_HASH_BYTES]);
+/* The head of an origin has moved from `before`: goes on over what was held early, which now counts in full. */
+MUST_USE enum err early_walk(struct core *c, uint32_t node, uint32_t epoch, uint64_t before);
+
+/* Applies a commit of the log again, with the secrets that are stored. */
+MUST_USE enum err core_replay(struct core *c, struct arena *a, struct dot dot);
+
 /* --- ingest.c, apply.c, contest.c --------------------------------------------------------------------------------- */
 
+/* ERR_FORMAT: not one secret for each present group that creates a dossier. */
+MUST_USE enum err core_check_secrets(const struct commit_view *v, struct bytes secrets);
 /* Origin, membership head, signature; hash is the commit's name. */
 MUST_USE enum err core_verify_commit(
     struct core *c, struct arena *a, const struct commit_view *v, uint8_t hash[COMMIT_HASH_BYTES]);

@@ -14,7 +14,8 @@ static bool keep_others(void *ctx, const struct group_item *g, struct dossier_id
     return dossier_id_compare(dossier, *gone) != 0;
 }
 
-/* Nothing is left of a commit. If it was the last of its origin, its hash stays for the next one to follow. */
+/* Nothing is left of a commit, and it is not one that only holds a place (early.c). If it was the last of its origin,
+ * its hash stays for the next one to follow. */
 static enum err drop_commit(struct core *c, struct arena *a, struct dot dot)
 {
     const struct quarantine_place beyond_cut = { .dot = dot, .part = QUARANTINE_WHOLE_GROUP };
@@ -44,7 +45,7 @@ static enum err reduce_commit(struct core *c, struct arena *a, struct dot dot, s
     }
     buf_init(&rest, c->mem, COMMIT_MAX_BYTES);
     e = seal_reduce(&v, a, keep_others, &gone, &rest, &any);
-    if (e == ERR_OK && !any) {
+    if (e == ERR_OK && !any && !core_is_early(c, dot)) {
         e = drop_commit(c, a, dot);
     } else if (e == ERR_OK && !bytes_equal(buf_view(&rest), v.all)) {
         e = core_log_put(c, dot, buf_view(&rest));

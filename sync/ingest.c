@@ -88,7 +88,7 @@ static enum err ingest_groups(
 }
 
 /* Counts what travels beside the commit, so that a wrong list is refused before anything is written. */
-static enum err check_secrets(const struct commit_view *v, struct bytes secrets)
+enum err core_check_secrets(const struct commit_view *v, struct bytes secrets)
 {
     struct body_cursor cursor = commit_groups(v);
     struct group_item g;
@@ -251,7 +251,7 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     uint8_t hash[COMMIT_HASH_BYTES];
     enum err e = commit_parse(commit, &v);
     if (e == ERR_OK) {
-        e = check_secrets(&v, secrets);
+        e = core_check_secrets(&v, secrets);
     }
     if (e != ERR_OK) {
         return e;
@@ -266,6 +266,9 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     }
     if (e == ERR_OK) {
         e = check_chain(head, &v.header);
+    }
+    if (e == ERR_OK) {
+        e = early_fits(c, a, &v.header, hash);
     }
     if (e == ERR_OK) {
         e = core_try_secrets(c, &v, secrets);
@@ -283,6 +286,9 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     }
     if (e == ERR_OK) {
         e = waiting_retry(c, v.header.dot);
+    }
+    if (e == ERR_OK) {
+        e = early_walk(c, v.header.dot.node, v.header.dot.epoch, v.header.dot.seq);
     }
     /* Refusals are settled by now. What is left must take the transaction back, never just the session. */
     return core_is_refusal(e) ? ERR_NOMEM : e;
@@ -310,7 +316,7 @@ static enum err cut_off(struct core *c, struct arena *a, struct now now, struct 
     for (size_t i = 0; e == ERR_OK && i < c->heads.count; i++) {
         const struct head *h = &c->heads.at[i];
         const struct dot last = { .node = h->node, .epoch = h->epoch, .seq = h->upto };
-        if (h->node == gone.node && !members_accepts_dot(c->members, last)) {
+        if (h->node == gone.node && (c->early > 0 || !members_accepts_dot(c->members, last))) {
             return core_rebuild(c, a, now);
         }
     }

@@ -4,6 +4,9 @@
  */
 #include "sync/core_internal.h"
 
+#include "schema/catalogue/codes.h"
+#include "schema/catalogue/fields.h"
+
 enum err core_open_part(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
     const struct part_item *p, const struct dossier *d, struct open_part *out)
 {
@@ -132,4 +135,57 @@ enum err core_each_cell(const struct open_part *p, core_cell_fn fn, void *ctx)
         }
     }
     return e == ERR_OK && r.left != 0 ? ERR_FORMAT : e;
+}
+
+/* --- what is urgent --- */
+
+static bool is_withdrawal(const struct cell_place *at, const struct part_cell *cell)
+{
+    return at->desc->entity == ENTITY_CONSENT && at->creates && cell->number == CONSENT_ACTION &&
+           cell->value.type == VALUE_INT && cell->value.i == CODE_CONSENT_WITHDRAW;
+}
+
+bool core_is_urgent(const struct group_item *g, const struct cell_place *at, const struct part_cell *cell)
+{
+    bool is_deletion = at->field == NULL && cell->value.type == VALUE_INT && cell->value.i != 0;
+    return g->kind == DOSSIER_CUSTOMER && (is_deletion || is_withdrawal(at, cell));
+}
+
+struct urgent {
+    const struct open_part *part;
+    struct record_id *consents; /* withdrawn here */
+    size_t count;
+    core_cell_fn fn;
+    void *ctx;
+};
+
+static enum err note_withdrawal(void *ctx, const struct cell_place *at, const struct part_cell *cell)
+{
+    struct urgent *u = ctx;
+    if (is_withdrawal(at, cell) && (u->count == 0 || record_id_compare(u->consents[u->count - 1], at->id) != 0)) {
+        u->consents[u->count++] = at->id;
+    }
+    return ERR_OK;
+}
+
+static enum err pass_on(void *ctx, const struct cell_place *at, const struct part_cell *cell)
+{
+    struct urgent *u = ctx;
+    bool is_wanted = core_is_urgent(u->part->g, at, cell);
+    for (size_t i = 0; !is_wanted && at->desc->entity == ENTITY_CONSENT && at->field != NULL && i < u->count; i++) {
+        is_wanted = record_id_compare(u->consents[i], at->id) == 0;
+    }
+    return is_wanted ? u->fn(u->ctx, at, cell) : ERR_OK;
+}
+
+enum err core_each_urgent_cell(const struct open_part *p, struct arena *a, core_cell_fn fn, void *ctx)
+{
+    struct urgent u = { .part = p, .fn = fn, .ctx = ctx };
+    if (p->g->kind != DOSSIER_CUSTOMER || p->head.record_count == 0) {
+        return ERR_OK;
+    }
+    /* One for each record: cells of a record stand together. */
+    u.consents = arena_array(a, p->head.record_count, sizeof(*u.consents));
+    enum err e = u.consents == NULL ? ERR_NOMEM : core_each_cell(p, note_withdrawal, &u);
+    return e == ERR_OK ? core_each_cell(p, pass_on, &u) : e;
 }

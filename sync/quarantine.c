@@ -32,18 +32,29 @@ enum err quarantine_key_take(struct bytes key, struct quarantine_place *out)
     return ERR_OK;
 }
 
-enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine_place *at, bool *out)
+enum err quarantine_why(struct core *c, struct arena *a, const struct quarantine_place *at, enum err *out)
 {
     uint8_t key[PLACE_KEY_BYTES];
     struct bytes value = { 0 };
-    *out = false;
+    *out = ERR_OK;
     if (c->pending == 0) {
         return ERR_OK;
     }
     quarantine_key(at, key);
     enum err e = c->store->ops->get(c->store, SPACE_QUARANTINE, BYTES_OF(key), a, &value);
-    *out = e == ERR_OK;
+    if (e == ERR_OK && (value.len == 0 || value.ptr[0] == ERR_OK)) {
+        return ERR_DAMAGED;
+    }
+    *out = e == ERR_OK ? (enum err)value.ptr[0] : ERR_OK;
     return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine_place *at, bool *out)
+{
+    enum err why = ERR_OK;
+    enum err e = quarantine_why(c, a, at, &why);
+    *out = why != ERR_OK;
+    return e;
 }
 
 enum err quarantine_put(struct core *c, struct arena *a, const struct quarantine_place *at, enum err why, uint64_t hlc)

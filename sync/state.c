@@ -213,28 +213,20 @@ static enum err list_dot(void *ctx, struct bytes key, struct bytes value)
     return dot_from_key(key, &r->at[r->count++]);
 }
 
-static enum err replay_one(struct replay *r, struct dot dot)
+enum err core_replay(struct core *c, struct arena *a, struct dot dot)
 {
-    uint8_t key[DOT_KEY_BYTES];
-    struct bytes bytes = { 0 };
     struct commit_view v;
     struct buf secrets;
-    struct core *c = r->c;
-    arena_reset(&r->work);
-    dot_key(dot, key);
-    enum err e = c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), &r->work, &bytes);
-    if (e == ERR_OK) {
-        e = commit_parse(bytes, &v);
-    }
+    enum err e = core_log_get(c, a, dot, &v);
     if (e != ERR_OK) {
-        return err_of_stored(e);
+        return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
     }
     buf_init(&secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
     if (core_counts(c, dot) == ERR_OK) {
-        e = core_secrets_of(c, &r->work, &v, &secrets);
+        e = core_secrets_of(c, a, &v, &secrets);
     }
     if (e == ERR_OK) {
-        e = core_apply_again(c, &r->work, &v, buf_view(&secrets));
+        e = core_apply_again(c, a, &v, buf_view(&secrets));
     }
     buf_release(&secrets);
     return e;
@@ -258,7 +250,8 @@ enum err core_rebuild(struct core *c, struct arena *a, struct now now)
         e = quarantine_clear(c);
     }
     for (size_t i = 0; e == ERR_OK && i < r.count; i++) {
-        e = replay_one(&r, r.at[i]);
+        arena_reset(&r.work);
+        e = core_replay(c, &r.work, r.at[i]);
         if (e == ERR_OK && c->progress != NULL && ((i + 1) % REBUILD_STEP == 0 || i + 1 == r.count)) {
             c->progress(c->progress_ctx, i + 1, r.count);
         }

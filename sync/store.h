@@ -33,6 +33,7 @@ enum store_space {
     SPACE_QUARANTINE, /* dot key (16), part (u32 be) -> reason, first seen */
     SPACE_AUDIT, /* number (u64 be) -> audit entry bytes */
     SPACE_PEER, /* by first byte of the key: configured links, witnessed audit heads, what nodes said they have */
+    SPACE_URGENT, /* dot key (16) -> nothing: commits with something urgent in them that was applied */
     SPACE_WAITING, /* missing dot (16), quarantine key -> nothing: what waits for a commit that is not known to exist */
     SPACE_BOX, /* dot key (16) -> boxed secrets beside a commit, on relays (sync/relay.h) */
     SPACE_LEAVING, /* dossier id (10) -> nothing: it has to leave this node (sync/leaving.h) */
@@ -119,8 +120,8 @@ struct store_ops {
     enum err (*imported_put)(struct store *s, const uint8_t mark[STORE_MARK_BYTES]);
     enum err (*imported_has)(struct store *s, const uint8_t mark[STORE_MARK_BYTES], bool *out);
 
-    /* Empties every derived table (rows, touches, conflicts, contested, dossier seen/owner), keeps log, keys and the
-     * rest. */
+    /* Empties every derived table (rows, touches, conflicts, contested, urgent, dossier seen/owner), keeps log, keys
+     * and the rest. */
     enum err (*clear_derived)(struct store *s);
 };
 

@@ -1,8 +1,9 @@
 /*
  * More of a known commit, in any order, and less of it. A history of two nodes reaches a third piece by piece: of every
- * commit first nothing, some or all of its groups and parts, later others, mixed with what follows; and now and then it
- * forgets a dossier. Whenever one looks, the third node is what a rebuild from the parts it holds makes it; when
- * everything has come, it is the same as the first two, to the byte of the log, and nothing is new to it any more.
+ * commit first nothing, some or all of its groups and parts, later others, mixed with what follows or comes before its
+ * turn; and now and then it forgets a dossier. Whenever one looks, the third node is what a rebuild from the parts it
+ * holds makes it; when everything has come, it is the same as the first two, to the byte of the log, and nothing is new
+ * to it any more.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -89,7 +90,12 @@ static void write_one(struct run *r, uint32_t node)
     if (!world_has(&r->w, node, id)) {
         return;
     }
-    switch (below(r, 5)) {
+    static const struct fleet_field withdrawal[] = { { "purpose", "营销短信" }, { "action", "withdraw" },
+        { NULL, NULL } };
+    switch (below(r, 6)) {
+    case 3:
+        (void)fleet_child(r->w.f, node, r->w.seller, id, ENTITY_CONSENT, withdrawal);
+        break;
     case 0:
         (void)world_child(&r->w, node, id, ENTITY_CONTACT_POINT, "value_raw", "13800000000");
         break;
@@ -141,6 +147,17 @@ static bool keep(void *ctx, const struct group_item *g, struct dossier_id dossie
     return test_random_below(&rng, part == NULL ? p->dossiers : p->parts) == 0;
 }
 
+struct coming {
+    struct bytes commit;
+    struct bytes secrets;
+};
+
+static enum err take_early(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    const struct coming *in = ctx;
+    return core_ingest_early(c, a, now, in->commit, in->secrets);
+}
+
 /* ERR_NOT_FOUND: nothing is left of it. */
 static enum err give(struct run *r, struct dot dot, struct piece *p)
 {
@@ -161,7 +178,8 @@ static enum err give(struct run *r, struct dot dot, struct piece *p)
     if (any) {
         assert_int_equal(commit_parse(buf_view(&reduced), &v), ERR_OK);
         assert_int_equal(core_secrets_of(fleet_core(r->w.f, 1), a, &v, &beside), ERR_OK);
-        e = fleet_ingest(r->w.f, THIRD, buf_view(&reduced), buf_view(&beside));
+        struct coming in = { buf_view(&reduced), buf_view(&beside) };
+        e = fleet_do(r->w.f, THIRD, take_early, &in);
     }
     buf_release(&reduced);
     buf_release(&beside);
@@ -217,6 +235,8 @@ static void is_what_a_rebuild_makes(struct run *r)
     uint8_t before[32];
     uint8_t after[32];
     size_t waiting = fleet_quarantined(r->w.f, THIRD, ERR_OK);
+    size_t urgent = fleet_space_count(r->w.f, THIRD, SPACE_URGENT);
+    uint64_t early = fleet_core(r->w.f, THIRD)->early;
     fleet_hash(r->w.f, THIRD, before);
     assert_int_equal(fleet_rebuild(r->w.f, THIRD), ERR_OK);
     fleet_hash(r->w.f, THIRD, after);
@@ -224,6 +244,8 @@ static void is_what_a_rebuild_makes(struct run *r)
         fail_msg("seed %llu: a rebuild changes something", (unsigned long long)r->seed);
     }
     assert_int_equal(fleet_quarantined(r->w.f, THIRD, ERR_OK), waiting);
+    assert_int_equal(fleet_core(r->w.f, THIRD)->early, early);
+    assert_in_range(fleet_space_count(r->w.f, THIRD, SPACE_URGENT), 0, urgent); /* forgetting leaves some listed */
 }
 
 static void is_the_same(struct run *r)
@@ -233,6 +255,8 @@ static void is_the_same(struct run *r)
     arena_init(&a, test_mem(), 8 << 20);
     assert_int_equal(core_verify_log(fleet_core(r->w.f, THIRD), &a, &bad), ERR_OK);
     arena_release(&a);
+    assert_int_equal(fleet_core(r->w.f, THIRD)->early, 0);
+    assert_int_equal(fleet_space_count(r->w.f, THIRD, SPACE_URGENT), fleet_space_count(r->w.f, 1, SPACE_URGENT));
     assert_int_equal(fleet_quarantined(r->w.f, THIRD, ERR_OK), fleet_quarantined(r->w.f, 1, ERR_OK));
     if (!fleet_same_hash(r->w.f, 1, THIRD)) {
         fail_msg("seed %llu: other state", (unsigned long long)r->seed);
@@ -251,12 +275,21 @@ static void is_the_same(struct run *r)
     }
 }
 
+static uint64_t lacking(const struct run *r)
+{
+    uint64_t n = 0;
+    for (uint32_t origin = 1; origin <= ORIGINS; origin++) {
+        n += world_upto(&r->w, 1, origin, 1) - world_upto(&r->w, THIRD, origin, 1);
+    }
+    return n;
+}
+
 static void run_seed(uint64_t seed)
 {
     struct run r = { .w = world_new(3), .rng = test_rng(seed), .seed = seed };
     struct piece all = { .dossiers = 1, .parts = 1 };
     make_history(&r);
-    uint64_t left = world_upto(&r.w, 1, 1, 1) + world_upto(&r.w, 1, 2, 1);
+    uint64_t left = lacking(&r);
     while (left > 0) {
         uint32_t origin = 1 + (uint32_t)below(&r, ORIGINS);
         uint64_t upto = world_upto(&r.w, THIRD, origin, 1);
@@ -264,8 +297,11 @@ static void run_seed(uint64_t seed)
             give_again(&r, world_dot(origin, 1 + below(&r, upto)));
         } else if (upto < world_upto(&r.w, 1, origin, 1)) {
             give_next(&r, world_dot(origin, upto + 1));
-            left--;
         }
+        if (below(&r, 4) == 0) { /* before its turn */
+            give_again(&r, world_dot(origin, 1 + below(&r, world_upto(&r.w, 1, origin, 1))));
+        }
+        left = lacking(&r);
         if (below(&r, 12) == 0) {
             forget_some(&r);
         }

@@ -1,0 +1,251 @@
+/* Commits taken in before their turn: what is urgent in them counts at once, the rest when its turn comes, and nobody
+ * can fill the log or bend a chain with them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/fleet_world.h"
+#include "tests/lib/forge.h"
+#include "tests/lib/testkit.h"
+
+struct coming {
+    struct bytes commit;
+    struct bytes secrets;
+};
+
+static enum err take_early(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    const struct coming *in = ctx;
+    return core_ingest_early(c, a, now, in->commit, in->secrets);
+}
+
+static enum err give_early(const struct world *w, uint32_t from, uint32_t to, struct dot dot)
+{
+    struct coming in = { .commit = { 0 } };
+    assert_int_equal(fleet_commit_of(w->f, from, dot, &in.commit, &in.secrets), ERR_OK);
+    return fleet_do(w->f, to, take_early, &in);
+}
+
+static enum err settle(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    const struct dot *d = ctx;
+    (void)a;
+    (void)now;
+    return core_settle_withheld(c, d->node, d->epoch, d->seq);
+}
+
+static struct record_id withdraw(const struct world *w, uint32_t node, struct record_id id)
+{
+    const struct fleet_field fields[] = { { "purpose", "营销短信" }, { "action", "withdraw" }, { NULL, NULL } };
+    return fleet_child(w->f, node, w->seller, id, ENTITY_CONSENT, fields);
+}
+
+static enum err note_urgent(void *ctx, struct dot dot)
+{
+    size_t *n = ctx;
+    assert_true(dot.seq > 0);
+    ++*n;
+    return ERR_OK;
+}
+
+static size_t urgent_beyond(const struct world *w, uint32_t node, struct dot known)
+{
+    size_t n = 0;
+    struct vv vv = { .at = &known, .count = known.node == 0 ? 0 : 1 };
+    assert_int_equal(core_each_urgent(fleet_core(w->f, node), &vv, note_urgent, &n), ERR_OK);
+    return n;
+}
+
+static void assert_log_is_whole(const struct world *w, uint32_t node)
+{
+    struct arena a;
+    struct dot bad = { 0 };
+    arena_init(&a, test_mem(), 16 << 20);
+    assert_int_equal(core_verify_log(fleet_core(w->f, node), &a, &bad), ERR_OK);
+    arena_release(&a);
+}
+
+static void assert_rebuild_changes_nothing(const struct world *w, uint32_t node)
+{
+    uint8_t before[32];
+    uint8_t after[32];
+    fleet_hash(w->f, node, before);
+    assert_int_equal(fleet_rebuild(w->f, node), ERR_OK);
+    fleet_hash(w->f, node, after);
+    assert_memory_equal(before, after, sizeof(before));
+}
+
+static void test_a_withdrawal_overtakes(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    assert_int_equal(world_set_name(&w, 3, id, "陈一"), ERR_OK);
+    assert_int_equal(world_set_name(&w, 3, id, "陈二"), ERR_OK);
+    struct record_id consent = withdraw(&w, 3, id);
+    assert_int_equal(urgent_beyond(&w, 3, world_dot(3, 2)), 1);
+    assert_int_equal(urgent_beyond(&w, 3, world_dot(3, 3)), 0);
+    assert_int_equal(give_early(&w, 3, 2, world_dot(3, 3)), ERR_OK);
+    assert_true(world_shows(&w, 2, ENTITY_CONSENT, consent, "action", "withdraw"));
+    assert_true(world_shows(&w, 2, ENTITY_CONSENT, consent, "purpose", "营销短信"));
+    assert_true(world_shows_name(&w, 2, id, "陈大文"));
+    assert_int_equal(world_upto(&w, 2, 3, 1), 0);
+    assert_int_equal(fleet_core(w.f, 2)->early, 1);
+    assert_int_equal(give_early(&w, 3, 2, world_dot(3, 3)), ERR_EXISTS);
+    assert_int_equal(urgent_beyond(&w, 2, (struct dot){ 0 }), 1);
+    assert_log_is_whole(&w, 2);
+    assert_rebuild_changes_nothing(&w, 2);
+    fleet_restart(w.f, 2);
+    assert_int_equal(fleet_core(w.f, 2)->early, 1);
+    /* A write made meanwhile does not claim to have seen what lies between. */
+    assert_int_equal(world_set_name(&w, 2, id, "陈三"), ERR_OK);
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, 1)), ERR_OK);
+    assert_int_equal(world_upto(&w, 2, 3, 1), 1);
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, 2)), ERR_OK);
+    assert_int_equal(world_upto(&w, 2, 3, 1), 3);
+    assert_int_equal(fleet_core(w.f, 2)->early, 0);
+    assert_int_equal(fleet_conflicts(w.f, 2, true), 1);
+    world_carry(&w, 2, 3, 2);
+    assert_true(fleet_same_hash(w.f, 2, 3));
+    assert_log_is_whole(&w, 2);
+    assert_rebuild_changes_nothing(&w, 2);
+    fleet_free(w.f);
+}
+
+/* Only what is urgent counts before its turn. */
+static void test_the_rest_waits(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    struct record_id phone = world_child(&w, 1, id, ENTITY_CONTACT_POINT, "value_raw", "13800000000");
+    world_carry(&w, 1, 2, 1);
+    world_carry(&w, 1, 3, 1);
+    assert_int_equal(world_set_name(&w, 3, id, "陈一"), ERR_OK);
+    assert_int_equal(world_set_name(&w, 3, id, "陈二"), ERR_OK);
+    assert_int_equal(world_delete(&w, 3, ENTITY_CONTACT_POINT, phone), ERR_OK);
+    assert_int_equal(give_early(&w, 3, 2, world_dot(3, 2)), ERR_OK);
+    assert_true(world_shows_name(&w, 2, id, "陈大文"));
+    assert_int_equal(give_early(&w, 3, 2, world_dot(3, 3)), ERR_OK);
+    assert_true(fleet_is_deleted(w.f, 2, ENTITY_CONTACT_POINT, phone));
+    assert_rebuild_changes_nothing(&w, 2);
+    /* "Not for you" up to the one before: the head goes on over what is held. */
+    struct dot upto = world_dot(3, 1);
+    assert_int_equal(fleet_do(w.f, 2, settle, &upto), ERR_OK);
+    assert_int_equal(world_upto(&w, 2, 3, 1), 3);
+    assert_true(core_head(fleet_core(w.f, 2), 3, 1)->knows_hash);
+    assert_true(world_shows_name(&w, 2, id, "陈二"));
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, 1)), ERR_OK);
+    assert_true(fleet_same_hash(w.f, 2, 3));
+    fleet_free(w.f);
+}
+
+/* What waits for its turn is no rival yet, though its commit is held and its clock would win. */
+static void test_no_rival_before_its_turn(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    assert_int_equal(world_set_name(&w, 2, id, "陈二"), ERR_OK);
+    assert_int_equal(world_set_name(&w, 1, id, "陈一"), ERR_OK);
+    assert_int_equal(world_set(&w, 3, ENTITY_CUSTOMER, id, "remark", "三"), ERR_OK);
+    assert_int_equal(world_set_name(&w, 3, id, "陈三"), ERR_OK);
+    assert_int_equal(give_early(&w, 3, 2, world_dot(3, 2)), ERR_OK);
+    world_carry(&w, 1, 2, 1);
+    assert_true(world_shows_name(&w, 2, id, "陈一"));
+    assert_rebuild_changes_nothing(&w, 2);
+    world_carry(&w, 3, 2, 3);
+    assert_true(world_shows_name(&w, 2, id, "陈三"));
+    assert_rebuild_changes_nothing(&w, 2);
+    fleet_free(w.f);
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    for (uint64_t seq = 1; seq <= CORE_EARLY_PER_ORIGIN_MAX + 3; seq++) {
+        assert_int_equal(world_set_name(&w, 3, id, seq % 2 == 0 ? "甲" : "乙"), ERR_OK);
+        enum err want = seq > CORE_EARLY_PER_ORIGIN_MAX + 2 ? ERR_LIMIT : ERR_OK;
+        assert_int_equal(seq < 3 ? ERR_OK : give_early(&w, 3, 2, world_dot(3, seq)), want);
+    }
+    assert_int_equal(fleet_core(w.f, 2)->early, CORE_EARLY_PER_ORIGIN_MAX);
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, 1)), ERR_OK);
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, 2)), ERR_OK);
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, CORE_EARLY_PER_ORIGIN_MAX + 3)), ERR_OK);
+    assert_true(fleet_same_hash(w.f, 2, 3));
+    /* Of our own we have all that there are. */
+    assert_int_equal(give_early(&w, 3, 3, world_dot(3, 5)), ERR_EXISTS);
+    fleet_free(w.f);
+}
+
+/* A predecessor that the early commit does not name is another past. */
+static void test_chain(void **state)
+{
+    (void)state;
+    static const struct part_cell sex = { .number = 3, .value = { .type = VALUE_INT, .i = 2 } };
+    static const struct part_record customer = { .entity = ENTITY_CUSTOMER, .cell_count = 1 };
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    struct dossier d = { 0 };
+    struct store *s = fleet_store(w.f, 3);
+    assert_int_equal(s->ops->dossier_get(s, record_dossier(id), fleet_arena(w.f, 3), &d), ERR_OK);
+    const struct forged_part part = { .class_ = CLASS_CONTACT,
+        .head = { .author = w.seller, .standing = 2, .purpose = PURPOSE_P1 },
+        .records = &customer,
+        .record_count = 1,
+        .cells = &sex };
+    const struct forged_group g = {
+        .kind = DOSSIER_CUSTOMER, .station = 1, .dossier = d.id, .secret = d.secret, .parts = &part, .part_count = 1
+    };
+    const struct forged_commit c = { .node = 3, .dot = world_dot(3, 1), .groups = &g, .group_count = 1 };
+    struct bytes other = { 0 };
+    const struct bytes forged = forge_commit(w.f, &c);
+    assert_int_equal(arena_dup(fleet_arena(w.f, 1), forged, &other), ERR_OK);
+    assert_int_equal(world_set_name(&w, 3, id, "陈一"), ERR_OK);
+    assert_int_equal(world_delete(&w, 3, ENTITY_CUSTOMER, id), ERR_OK);
+    assert_int_equal(give_early(&w, 3, 2, world_dot(3, 2)), ERR_OK);
+    assert_int_equal(fleet_ingest(w.f, 2, other, (struct bytes){ 0 }), ERR_CONFLICT);
+    assert_int_equal(world_upto(&w, 2, 3, 1), 0);
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, 1)), ERR_OK);
+    assert_int_equal(world_upto(&w, 2, 3, 1), 2);
+    assert_true(fleet_same_hash(w.f, 2, 3));
+    fleet_free(w.f);
+}
+
+static void test_cut(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    assert_int_equal(world_set_name(&w, 3, id, "陈一"), ERR_OK);
+    assert_int_equal(world_delete(&w, 3, ENTITY_CUSTOMER, id), ERR_OK);
+    assert_int_equal(give_early(&w, 3, 2, world_dot(3, 2)), ERR_OK);
+    assert_true(fleet_is_deleted(w.f, 2, ENTITY_CUSTOMER, id));
+    fleet_revoke(w.f, 3, 1);
+    world_teach_all(&w);
+    assert_false(fleet_is_deleted(w.f, 2, ENTITY_CUSTOMER, id));
+    assert_int_equal(urgent_beyond(&w, 2, (struct dot){ 0 }), 0);
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, 1)), ERR_OK);
+    assert_false(fleet_is_deleted(w.f, 2, ENTITY_CUSTOMER, id));
+    assert_true(world_shows_name(&w, 2, id, "陈一"));
+    assert_rebuild_changes_nothing(&w, 2);
+    fleet_free(w.f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_withdrawal_overtakes),
+        cmocka_unit_test(test_the_rest_waits),
+        cmocka_unit_test(test_no_rival_before_its_turn),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
