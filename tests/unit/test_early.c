@@ -157,7 +157,7 @@ static void test_no_rival_before_its_turn(void **state)
     world_carry(&w, 1, 2, 1);
     assert_true(world_shows_name(&w, 2, id, "陈一"));
     assert_rebuild_changes_nothing(&w, 2);
-    world_carry(&w, 3, 2, 3);
+    assert_int_equal(fleet_carry(w.f, 3, 2, world_dot(3, 1)), ERR_OK);
     assert_true(world_shows_name(&w, 2, id, "陈三"));
     assert_rebuild_changes_nothing(&w, 2);
     fleet_free(w.f);
