@@ -255,7 +255,7 @@ enum err fork_draw_epoch(struct core *c)
 static enum err cut_off(struct core *c, struct arena *a, struct now now, struct dot from)
 {
     const struct head *head = core_head(c, from.node, from.epoch);
-    if (head != NULL && head->upto >= from.seq) {
+    if (head != NULL && (c->early > 0 || head->upto >= from.seq)) {
         return core_rebuild(c, a, now);
     }
     return waiting_retry_node(c, from.node);

@@ -19,7 +19,8 @@ struct gathering {
     bool is_relay; /* this node is one */
     bool is_covered; /* we hold everything the node may hold: what we lack of a commit is not for it */
     bool is_full;
-    bool is_extra; /* the node has settled the dots already: no marks */
+    bool is_extra; /* not in the order of the origin: no marks */
+    bool is_early; /* of these: before their turn, else the node has settled the dots already */
     const struct gather_part *only; /* not NULL: nothing but this */
     enum err failed; /* of a look-up inside keep() */
 };
@@ -220,7 +221,8 @@ static enum err gather_one(struct gathering *ga, struct dot dot)
     uint8_t key[DOT_KEY_BYTES];
     struct bytes value = { 0 };
     struct commit_view v;
-    if (dot.seq > known_upto(ga->g->known, dot.node, dot.epoch)) {
+    uint64_t known = known_upto(ga->g->known, dot.node, dot.epoch);
+    if (ga->is_early ? dot.seq <= known + 1 || dot.node == ga->g->to->number : dot.seq > known) {
         return ERR_OK; /* it comes in its turn */
     }
     arena_reset(ga->g->work);
@@ -231,6 +233,9 @@ static enum err gather_one(struct gathering *ga, struct dot dot)
     }
     if (commit_parse(value, &v) != ERR_OK) {
         return ERR_DAMAGED;
+    }
+    if (ga->is_early && !ga->is_covered && !relay_is_whole(&v)) {
+        return ERR_OK;
     }
     ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
     return ga->is_full ? ERR_OK : add_any(ga, &v);
@@ -259,6 +264,15 @@ enum err gather_dots(const struct gather *g, const struct dot *dots, size_t coun
 {
     struct gathering ga = { .g = g, .out = out, .takes_all = scope_takes_all(g->to) };
     return gather_each(&ga, dots, NULL, count, done);
+}
+
+enum err gather_early(const struct gather *g, const struct dot *dots, size_t count, size_t *done, struct gathered *out)
+{
+    const struct member_node *self = members_node(g->core->members, g->core->self.number);
+    struct gathering ga = { .g = g, .out = out, .takes_all = scope_takes_all(g->to), .is_early = true };
+    bool is_relayed = relay_is(g->core) || g->to->kind == NODE_RELAY;
+    ga.is_covered = self != NULL && !ga.takes_all && scope_covers(self, g->to);
+    return gather_each(&ga, dots, NULL, is_relayed ? 0 : count, done);
 }
 
 enum err gather_parts(

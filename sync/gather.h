@@ -37,6 +37,11 @@ MUST_USE enum err gather_commits(const struct gather *g, struct gathered *out);
 MUST_USE enum err gather_dots(
     const struct gather *g, const struct dot *dots, size_t count, size_t *done, struct gathered *out);
 
+/* Commits before their turn: as gather_dots, but of dots that lie further on than what it lacks next, held whole or
+ * lacking nothing it may have, as in gather_commits, and not its own. Nothing for and from relays. */
+MUST_USE enum err gather_early(
+    const struct gather *g, const struct dot *dots, size_t count, size_t *done, struct gathered *out);
+
 /* Of the commits of these dots only the parts of one dossier and class, without secrets. */
 struct gather_part {
     struct dot dot;

@@ -56,6 +56,71 @@ static enum err send_batch(struct sync *s, struct session *ses, struct now now, 
     return e == ERR_OK && *sent ? outbound_send(s, ses, &got, now) : e;
 }
 
+/* --- what is urgent, ahead of the bulk --- */
+
+void outbound_note_early(struct session *ses, struct dot dot)
+{
+    if (ses->early_count < SESSION_EARLY_MAX) {
+        ses->early[ses->early_count++] = dot;
+    }
+}
+
+struct urgent_list {
+    const struct session *ses;
+    struct dot at[SESSION_EARLY_MAX];
+    size_t count;
+};
+
+static enum err list_urgent(void *ctx, struct dot dot)
+{
+    struct urgent_list *l = ctx;
+    for (size_t i = 0; i < l->ses->early_count; i++) {
+        if (dot_equal(l->ses->early[i], dot)) {
+            return ERR_OK;
+        }
+    }
+    if (l->ses->early_count + l->count == SESSION_EARLY_MAX) {
+        return ERR_BUSY;
+    }
+    l->at[l->count++] = dot;
+    return ERR_OK;
+}
+
+/* Those whose turn has come make room for others. */
+static void drop_settled(struct session *ses)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < ses->early_count; i++) {
+        if (!vv_covers(&ses->known, ses->early[i])) {
+            ses->early[kept++] = ses->early[i];
+        }
+    }
+    ses->early_count = kept;
+}
+
+/* The peer lacks more than a window: what is urgent in that does not wait. It comes once more in its turn, so nothing
+ * depends on whether it was taken; what the peer has settled is not raised. */
+static enum err send_early(struct sync *s, struct session *ses, struct now now)
+{
+    const struct gather from = gather_for(s, ses);
+    struct urgent_list list = { .ses = ses };
+    struct gathered got = { 0 };
+    size_t done = 0;
+    drop_settled(ses);
+    if (ses->early_count == SESSION_EARLY_MAX) {
+        return ERR_OK;
+    }
+    enum err e = core_each_urgent(s->core, &ses->known, list_urgent, &list);
+    e = e == ERR_BUSY ? ERR_OK : e;
+    if (e == ERR_OK && list.count > 0) {
+        e = gather_early(&from, list.at, list.count, &done, &got);
+    }
+    for (size_t i = 0; i < done; i++) {
+        outbound_note_early(ses, list.at[i]);
+    }
+    return e == ERR_OK && got.count > 0 ? outbound_send(s, ses, &got, now) : e;
+}
+
 bool sync_has_room(const struct sync *s)
 {
     return s->step.used_bytes < SYNC_STEP_BYTES / 2;
@@ -132,10 +197,14 @@ enum err outbound_pump(struct sync *s, struct session *ses, struct now now)
     if (e == ERR_OK) {
         e = send_forks(s, ses);
     }
+    if (e == ERR_OK && ses->is_behind && window_has_room(&ses->window) && sync_has_room(s)) {
+        e = send_early(s, ses, now);
+    }
     /* What does not fit into this step goes out with the next one: somebody's ack is then under way. */
     while (e == ERR_OK && sent && window_has_room(&ses->window) && sync_has_room(s)) {
         e = send_batch(s, ses, now, &sent);
     }
+    ses->is_behind = sent;
     if (e == ERR_OK && !sent) {
         e = repair_send(s, ses, now);
     }

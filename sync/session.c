@@ -227,7 +227,8 @@ static struct taking taking_from(struct sync *s, struct session *ses, struct now
         .from = ses->node,
         .known = &ses->known,
         .known_arena = &ses->arena,
-        .now = now };
+        .now = now,
+        .may_jump = true };
 }
 
 static enum err on_members(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
@@ -257,6 +258,9 @@ static enum err on_commits(struct sync *s, struct session *ses, const struct wir
         struct taken taken;
         e = take_item(&t, &m->items[i], &taken);
         ses->received_commits += e == ERR_OK && taken.is_commit ? 1 : 0;
+        if (e == ERR_OK && taken.early.node != 0) {
+            outbound_note_early(ses, taken.early);
+        }
     }
     if (e == ERR_OK) {
         ses->acks_due++;

@@ -8,7 +8,7 @@
 #include "sync/window.h"
 
 /* Shared by session.c, outbound.c and repair.c only. */
-enum { SYNC_STEP_BYTES = 64 << 20 };
+enum { SYNC_STEP_BYTES = 64 << 20, SESSION_EARLY_MAX = 64 };
 
 struct session {
     enum session_state state;
@@ -22,6 +22,9 @@ struct session {
     uint64_t opened_ms;
     bool is_held; /* see sync_set_short */
     struct window window; /* Commits messages not yet acknowledged */
+    bool is_behind; /* the last pump could not send all */
+    struct dot early[SESSION_EARLY_MAX]; /* that went or came before their turn, and whose turn is yet to come */
+    size_t early_count;
     uint32_t acks_due;
     bool has_probe; /* the peer waits for our ProbeReply */
     uint64_t probe_id;
@@ -67,6 +70,9 @@ struct gather gather_for(struct sync *s, struct session *ses);
 /* One Commits message with what was gathered, noted in the audit log first. */
 MUST_USE enum err outbound_send(struct sync *s, struct session *ses, const struct gathered *got, struct now now);
 bool sync_has_room(const struct sync *s); /* this step may hand out more; else the next one does */
+
+/* The commit went over this line before its turn, to or from the peer. Beyond SESSION_EARLY_MAX it is not noted. */
+void outbound_note_early(struct session *ses, struct dot dot);
 
 /* Sends what the session may be sent now: acks, membership entries, commits within the window, probe replies. */
 MUST_USE enum err outbound_pump(struct sync *s, struct session *ses, struct now now);

@@ -80,9 +80,50 @@ static enum err take_commit(const struct taking *t, const struct wire_item *item
     return core_ingest(t->core, t->work, t->now, item->commit, item->secrets);
 }
 
-enum err take_item(const struct taking *t, const struct wire_item *item, struct taken *out)
+/* In its turn a giver sends what follows on what it has settled; of anything else it may lack what lies before. */
+static bool is_jump(const struct taking *t, struct dot dot)
+{
+    const struct dot before = { .node = dot.node, .epoch = dot.epoch, .seq = dot.seq - 1 };
+    return t->may_jump && dot.seq > 1 && !vv_covers(t->known, before);
+}
+
+static bool is_ahead(const struct taking *t, struct dot dot)
+{
+    const struct head *head = core_head(t->core, dot.node, dot.epoch);
+    return dot.seq > 1 + (head == NULL ? 0 : head->upto);
+}
+
+/* Whatever keeps it out now, it comes again in its turn and is judged then. */
+static enum err take_early(const struct taking *t, const struct wire_item *item)
+{
+    arena_reset(t->work);
+    enum err e = core_ingest_early(t->core, t->work, t->now, item->commit, item->secrets);
+    return e == ERR_EXISTS || e == ERR_LIMIT || e == ERR_CONFLICT ? ERR_OK : e;
+}
+
+static enum err take_jump(const struct taking *t, const struct wire_item *item, enum err why, struct taken *out)
+{
+    const struct member_node *self = members_node(t->core->members, t->core->self.number);
+    const struct member_node *peer = members_node(t->core->members, t->from);
+    struct commit_view v;
+    bool is_relayed = self == NULL || self->kind == NODE_RELAY || peer == NULL || peer->kind == NODE_RELAY;
+    if (!t->may_jump || is_relayed || commit_parse(item->commit, &v) != ERR_OK || !is_ahead(t, v.header.dot)) {
+        return why;
+    }
+    out->early = v.header.dot;
+    return take_early(t, item);
+}
+
+/* What has come tells what the giver has settled, but for what came before its turn. */
+static enum err raise_known(const struct taking *t, const struct wire_item *item)
 {
     struct commit_view v;
+    enum err e = commit_parse(item->commit, &v);
+    return e == ERR_OK && !is_jump(t, v.header.dot) ? vv_raise(t->known, t->known_arena, v.header.dot) : e;
+}
+
+enum err take_item(const struct taking *t, const struct wire_item *item, struct taken *out)
+{
     arena_reset(t->work);
     *out = (struct taken){ .is_commit = item->commit.len > 0 };
     if (!out->is_commit) {
@@ -95,13 +136,10 @@ enum err take_item(const struct taking *t, const struct wire_item *item, struct 
         e = fork_pass(t->core, t->work, t->now, item->commit, item->secrets, e);
     }
     if (e == ERR_VERSION || e == ERR_GAP) {
-        return newer_pass(t->core, t->work, item->commit, e);
+        e = newer_pass(t->core, t->work, item->commit, e);
+        return e == ERR_GAP ? take_jump(t, item, e, out) : e;
     }
-    e = e == ERR_EXISTS ? ERR_OK : e;
-    if (e == ERR_OK) {
-        e = commit_parse(item->commit, &v);
-    }
-    return e == ERR_OK ? vv_raise(t->known, t->known_arena, v.header.dot) : e;
+    return e == ERR_OK || e == ERR_EXISTS ? raise_known(t, item) : e;
 }
 
 enum err take_members(const struct taking *t, const struct bytes *entries, size_t count)

@@ -15,16 +15,20 @@ struct taking {
     struct vv *known; /* raised: what the giver has settled */
     struct arena *known_arena;
     struct now now;
+    bool may_jump; /* a commit may come before its turn */
 };
 
 /* For counting. */
 struct taken {
     bool is_commit;
     bool is_new; /* this node did not have it */
+    struct dot early; /* it came before its turn; node 0: it did not */
 };
 
 /* One item: a commit, or a withheld mark if the giver may say so; a mark of somebody else is passed over, the commits
- * may still come. Known commits are passed over. Errors as core_ingest and core_settle_withheld. */
+ * may still come. Known commits are passed over. Where the giver may jump, a commit that does not follow on what we
+ * have is taken before its turn, or without room passed over, and does not tell that the giver has all before it.
+ * Errors as core_ingest and core_settle_withheld. */
 MUST_USE enum err take_item(const struct taking *t, const struct wire_item *item, struct taken *out);
 
 /* Consecutive membership entries; known ones are passed over. */
