@@ -50,6 +50,7 @@ struct daemon {
     uint64_t ticks;
     bool has_changes; /* commits were added by a request: tell the sessions */
     size_t group_bytes; /* of messages taken since the last commit */
+    bool has_forgotten; /* the log of the store is to be emptied: what was forgotten still stands in it */
     bool has_news; /* a message was taken in this turn: more may follow at once */
     enum err failure; /* a store error: we stop acknowledging and end */
 };
@@ -104,6 +105,9 @@ static void perform(struct daemon *d, const struct sync_actions *actions)
             break;
         case SYNC_ACT_AGAIN:
             d->has_changes = true;
+            break;
+        case SYNC_ACT_FORGOT:
+            d->has_forgotten = true;
             break;
         }
     }
@@ -326,6 +330,16 @@ static void on_changed(void *ctx)
     d->has_changes = true;
 }
 
+/* What was forgotten still stands in the store's log until that is emptied into the file and cut. */
+static void empty_log(struct daemon *d)
+{
+    enum err e = vault_checkpoint(d->app->vault);
+    d->has_forgotten = e == ERR_BUSY;
+    if (e != ERR_OK && e != ERR_BUSY) {
+        node_log("log not emptied", d->app->core.self.number, e);
+    }
+}
+
 /* Work that must not run inside a callback of the code that caused it. */
 static void after_turn(struct daemon *d)
 {
@@ -342,6 +356,9 @@ static void after_turn(struct daemon *d)
         if (e != ERR_OK) {
             node_log("links not read", d->app->core.self.number, e);
         }
+    }
+    if (d->has_forgotten && !sync_is_open(d->sync)) {
+        empty_log(d);
     }
     drive_waiters(d);
 }

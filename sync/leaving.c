@@ -92,12 +92,12 @@ static enum err run_one(
     return e == ERR_OK && *went ? ops->del(c->store, SPACE_LEAVING, BYTES_OF(id.b)) : e;
 }
 
-enum err leaving_run(struct core *c, const struct member_node *holder, bool *left)
+enum err leaving_run(struct core *c, const struct member_node *holder, size_t *gone, bool *left)
 {
     const struct bytes all = { 0 };
     struct listing l = { .c = c, .max = LEAVING_PER_STEP };
     struct arena work;
-    size_t gone = 0;
+    *gone = 0;
     *left = false;
     if (c->leaving == 0) {
         return ERR_OK;
@@ -111,10 +111,10 @@ enum err leaving_run(struct core *c, const struct member_node *holder, bool *lef
         bool went = false;
         arena_reset(&work);
         e = run_one(c, &work, holder, l.at[i], &went);
-        gone += went ? 1 : 0;
+        *gone += went ? 1 : 0;
     }
-    *left = *left && gone > 0;
-    if (e == ERR_OK && gone == l.count && l.count < LEAVING_PER_STEP) {
+    *left = *left && *gone > 0;
+    if (e == ERR_OK && *gone == l.count && l.count < LEAVING_PER_STEP) {
         c->leaving = 0;
     }
     arena_release(&work);

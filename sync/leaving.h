@@ -20,9 +20,9 @@ enum { LEAVING_PER_STEP = 64 };
 
 /**
  * leaving_run: forgets up to LEAVING_PER_STEP listed dossiers that `holder` may hold: a node of which the caller knows
- * that it has every commit written here. *left: there may be more.
+ * that it has every commit written here. *gone: how many went; *left: there may be more.
  */
-MUST_USE enum err leaving_run(struct core *c, const struct member_node *holder, bool *left);
+MUST_USE enum err leaving_run(struct core *c, const struct member_node *holder, size_t *gone, bool *left);
 
 /* How many wait. */
 MUST_USE enum err leaving_count(struct core *c, uint64_t *out);

@@ -501,6 +501,7 @@ static void follow_moves(struct sync *s)
 static enum err let_leave(struct sync *s)
 {
     bool left = false;
+    size_t gone = 0;
     enum err e = ERR_OK;
     for (size_t i = 0; e == ERR_OK && s->core->leaving > 0 && i < s->count; i++) {
         const struct session *ses = &s->sessions[i];
@@ -511,7 +512,10 @@ static enum err let_leave(struct sync *s)
         }
         e = sync_begin(s);
         if (e == ERR_OK) {
-            e = leaving_run(s->core, peer, &left);
+            e = leaving_run(s->core, peer, &gone, &left);
+        }
+        if (e == ERR_OK && gone > 0) {
+            e = sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_FORGOT });
         }
     }
     return e == ERR_OK && left ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_AGAIN }) : e;

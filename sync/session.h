@@ -53,6 +53,7 @@ enum sync_action_kind {
     SYNC_ACT_CHANGED, /* commits came in: tell whoever waits */
     SYNC_ACT_PROBED, /* conn, node, probe_id: that peer and we are in sync */
     SYNC_ACT_AGAIN, /* there is more to do than fits a step: come back with SYNC_EV_LOCAL soon */
+    SYNC_ACT_FORGOT, /* customers were forgotten: the store's log still has them until it is emptied */
     SYNC_ACT_REFUSED, /* conn, node, error, by_peer: who ended the session and why */
 };
 

@@ -108,6 +108,8 @@ static void perform(struct fleet *f, struct node *n, const struct sync_actions *
         case SYNC_ACT_CHANGED:
             n->news.changed++;
             break;
+        case SYNC_ACT_FORGOT:
+            break;
         case SYNC_ACT_AGAIN:
             n->is_again = true;
             break;

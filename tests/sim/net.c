@@ -426,6 +426,7 @@ void net_perform(struct sim_node *n, const struct sync_actions *actions)
         case SYNC_ACT_AGAIN:
             n->is_again = true;
             break;
+        case SYNC_ACT_FORGOT:
         case SYNC_ACT_CHANGED:
         case SYNC_ACT_PROBED:
             sim_trace(s, (uint64_t)a->kind << 8U | n->slot);
