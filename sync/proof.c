@@ -9,13 +9,9 @@
 
 struct seeking {
     struct core *c;
-    struct arena *work;
     const struct member_node *laptop;
     struct dossier dossier;
     bool was_holder;
-    struct dot *dots;
-    size_t count;
-    size_t capacity;
     bool has_assignment; /* the part at hand */
 };
 
@@ -26,25 +22,6 @@ static enum err see_row(void *ctx, const struct row *row)
     struct value staff = row->values[catalogue_field_index(d, catalogue_field(d, CUSTOMER_ASSIGNMENT_STAFF))];
     const struct member_user *user = staff.type == VALUE_TEXT ? members_user_by_login(s->c->members, staff.s) : NULL;
     s->was_holder = s->was_holder || (user != NULL && user->number == s->laptop->owner);
-    return ERR_OK;
-}
-
-static enum err list_dot(void *ctx, struct dot dot)
-{
-    struct seeking *s = ctx;
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity == 0 ? 32 : s->capacity * 2;
-        struct dot *grown = arena_array(s->work, capacity, sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        if (s->count > 0) {
-            memcpy(grown, s->dots, s->count * sizeof(*grown));
-        }
-        s->dots = grown;
-        s->capacity = capacity;
-    }
-    s->dots[s->count++] = dot;
     return ERR_OK;
 }
 
@@ -80,19 +57,13 @@ static enum err look_into(
 
 static enum err look_at(struct seeking *s, struct arena *load, struct dot dot)
 {
-    uint8_t key[DOT_KEY_BYTES];
-    struct bytes bytes = { 0 };
     struct commit_view v;
     struct group_item g;
     s->has_assignment = false;
     arena_reset(load);
-    dot_key(dot, key);
-    enum err e = s->c->store->ops->get(s->c->store, SPACE_LOG, BYTES_OF(key), load, &bytes);
+    enum err e = core_log_get(s->c, load, dot, &v);
     if (e != ERR_OK) {
         return e == ERR_NOT_FOUND ? ERR_OK : e;
-    }
-    if (commit_parse(bytes, &v) != ERR_OK) {
-        return ERR_DAMAGED;
     }
     struct body_cursor cursor = commit_groups(&v);
     while (e == ERR_OK && commit_next_group(&cursor, &g) == ERR_OK) {
@@ -127,7 +98,8 @@ enum err proof_collect(
 {
     const struct store_ops *ops = c->store->ops;
     const struct store_query q = { .entity = ENTITY_CUSTOMER_ASSIGNMENT, .dossier = &id, .with_deleted = true };
-    struct seeking s = { .c = c, .work = work, .laptop = laptop };
+    struct seeking s = { .c = c, .laptop = laptop };
+    struct dots dots = { .a = work };
     struct arena load;
     arena_reset(work);
     enum err e = ops->dossier_get(c->store, id, work, &s.dossier);
@@ -137,13 +109,13 @@ enum err proof_collect(
     s.was_holder = s.dossier.creator == laptop->owner;
     e = ops->row_find(c->store, &q, 0, see_row, &s);
     if (e == ERR_OK && s.was_holder) {
-        e = ops->touch_scan(c->store, id, list_dot, &s);
+        e = ops->touch_scan(c->store, id, core_collect_dot, &dots);
     }
     arena_init(&load, c->mem, CORE_ARENA_BYTES);
-    for (size_t i = 0; e == ERR_OK && i < s.count; i++) {
-        e = look_at(&s, &load, s.dots[i]);
+    for (size_t i = 0; e == ERR_OK && i < dots.count; i++) {
+        e = look_at(&s, &load, dots.at[i]);
         if (e == ERR_OK && s.has_assignment) {
-            e = append(out, s.dots[i], id);
+            e = append(out, dots.at[i], id);
         }
     }
     arena_release(&load);
