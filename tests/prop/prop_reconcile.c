@@ -104,7 +104,7 @@ static enum err hear(void *ctx, enum reconcile_kind kind, struct dossier_id id)
 static void tune(struct side *s)
 {
     const uint32_t leaf = 1 + (uint32_t)test_random_below(&w.rng, 48);
-    const uint32_t frame = RECONCILE_MESSAGE_MIN_BYTES << test_random_below(&w.rng, 6);
+    const uint32_t frame = (uint32_t)RECONCILE_MESSAGE_MIN_BYTES << test_random_below(&w.rng, 6);
     if (test_random_below(&w.rng, 3) > 0) {
         reconcile_tune(s->r, 2 + (uint32_t)test_random_below(&w.rng, 30), leaf, frame);
     }
