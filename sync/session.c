@@ -497,6 +497,19 @@ static void follow_moves(struct sync *s)
     *m = (struct core_moves){ .count = 0 };
 }
 
+/* Nothing left to send is not enough: of an origin held in part we cannot send what comes after. */
+static bool has_all_of_ours(const struct sync *s, const struct session *ses)
+{
+    for (size_t i = 0; i < s->core->heads.count; i++) {
+        const struct head *h = &s->core->heads.at[i];
+        const struct dot last = { .node = h->node, .epoch = h->epoch, .seq = h->upto };
+        if (h->node == s->core->self.number && h->upto > 0 && !vv_covers(&ses->known, last)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A peer has everything that was written here: what may not stay can go. */
 static enum err let_leave(struct sync *s)
 {
@@ -505,8 +518,9 @@ static enum err let_leave(struct sync *s)
     enum err e = ERR_OK;
     for (size_t i = 0; e == ERR_OK && s->core->leaving > 0 && i < s->count; i++) {
         const struct session *ses = &s->sessions[i];
-        const struct member_node *peer =
-            ses->state == SESSION_LIVE && ses->has_sent_all ? members_node(s->core->members, ses->node) : NULL;
+        const struct member_node *peer = ses->state == SESSION_LIVE && ses->has_sent_all && has_all_of_ours(s, ses)
+                                             ? members_node(s->core->members, ses->node)
+                                             : NULL;
         if (peer == NULL || (peer->kind != NODE_STATION && peer->kind != NODE_HUB)) {
             continue;
         }

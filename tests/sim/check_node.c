@@ -123,11 +123,23 @@ static void check_held(struct sim_node *n, struct sim_node *first, const struct 
     enum err e = a->ops->row_get(a, r->entity, r->id, arena_of(n), &mine);
     enum err f = b->ops->row_get(b, r->entity, r->id, arena_of(first), &theirs);
     record_id_text(r->id, id);
+    bool is_short = e == ERR_NOT_FOUND && f == ERR_OK && is_for_it;
+    bool differs = e == ERR_OK && (f != ERR_OK || !same_row(&mine, &theirs, d));
+    if (check_is_set_back(s, n) && (is_short || differs || (e == ERR_OK && !is_for_it))) {
+        s->totals->set_back_gaps++;
+        return;
+    }
+    if (n->is.kind == NODE_LAPTOP && differs && (is_for_it || check_was_owner(r, n->owner))) {
+        s->totals->laptop_gaps++; /* docs/TESTING.md */
+        return;
+    }
+    if (n->is.kind == NODE_LAPTOP && e == ERR_OK && !is_for_it && check_was_owner(r, n->owner)) {
+        s->totals->laptop_gaps++;
+        return;
+    }
     if (e == ERR_OK && !is_for_it) {
         sim_fail(s, SIM_WRONG, "I16", "node %u holds %s, which is not for it", n->number, id);
     }
-    bool is_short = e == ERR_NOT_FOUND && f == ERR_OK && is_for_it;
-    bool differs = e == ERR_OK && (f != ERR_OK || !same_row(&mine, &theirs, d));
     if (is_short) {
         sim_fail(s, SIM_WRONG, "I5", "node %u lacks %s/%s", n->number, d->name, id);
     }
@@ -217,9 +229,20 @@ static bool waits_for_lost(const struct sim *s, const struct sim_ack *ack)
     return false;
 }
 
+/* What a laptop wrote after something it has forgotten does not reach a station that was set back: it waits there. */
+static bool is_stuck(const struct sim *s, const struct sim_ack *ack)
+{
+    for (size_t i = 0; i < s->node_count; i++) {
+        if (s->nodes[i].number == ack->dot.node && check_is_set_back(s, &s->nodes[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_promised(struct sim_node *n, const struct sim_ack *ack)
 {
-    return !ack->is_at_risk && members_accepts_dot(n->app->members, ack->dot);
+    return !ack->is_at_risk && members_accepts_dot(n->app->members, ack->dot) && !is_stuck(n->sim, ack);
 }
 
 /* The commit that made a record, or its customer, may count nowhere: then nothing about it can be shown. */
