@@ -1,6 +1,7 @@
 #!/bin/bash
 # Who may see what, from outside: every way out of a node for every kind of person, what is left on the disk and in the
 # process table, junk on the control socket, logins that should have ended, and files changed while the node was down.
+JIPAN_SECRETS=full
 source "$(dirname "$0")/common.bash"
 export LANG=zh_CN.UTF-8 LC_ALL=
 umask 022

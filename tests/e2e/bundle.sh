@@ -133,7 +133,7 @@ for i in $(seq 200); do echo "李$i,1380013$(printf %04d "$i"),wang"; done > "$D
 { echo '姓名,手机,顾问'; cat "$D/rows"; } > "$D/many.csv"
 rc 0 at s1 zhao import "$D/many.csv" --entity customer
 rc 0 at s1 boss bundle export "$stick/10" --for 3
-for after in 0.05 0.1 0.2; do
+for after in 0.01 0.02 0.03 0.05 0.1; do
     timeout --signal=KILL "$after" env JIPAN_HOME="$D/s2" JIPAN_PASSPHRASE_FILE="$D/disk" JIPAN_USER=boss \
         JIPAN_PASSWORD_FILE="$D/boss" "$J" bundle import "$stick/10" > /dev/null 2>&1
 done

@@ -12,7 +12,7 @@ if nm -D "$J" | grep -q __asan_init; then echo 'not with a sanitizer'; exit 77; 
 off() {
     local seconds=$1
     shift
-    LD_PRELOAD=$SHIM JIPAN_SHIFT_SECONDS=$seconds "$@"
+    LD_PRELOAD="$SHIM ${LD_PRELOAD:-}" JIPAN_SHIFT_SECONDS=$seconds "$@"
 }
 count() { at "$1" wang find customer --purpose P1 --limit 100 --json | jq length; }
 year() { date -u -d "$1 years" +%Y; }

@@ -3,7 +3,14 @@ set -u
 J=${JIPAN:-build/jipan}
 J=$(realpath "$J")
 D=$(mktemp -d)
-PORT=${PORT:-$((20000 + RANDOM % 20000))}
+source "$(dirname "${BASH_SOURCE[0]}")/ports.bash"
+take_ports
+# Secrets cost next to nothing, in everything that is started here. A script that is about secrets, and one that opens
+# stores of other times, sets JIPAN_SECRETS=full.
+light=$(dirname "$J")/liblight_secrets.so
+if [ "${JIPAN_SECRETS:-light}" = light ] && [ -e "$light" ] && ! nm -D "$J" | grep -q __asan_init; then
+    export LD_PRELOAD=$light
+fi
 passed=0
 failed=0
 declare -A pid=()
@@ -12,6 +19,7 @@ cleanup() {
     local p
     for p in "${pid[@]}"; do kill -9 "$p" 2>/dev/null; done
     wait 2>/dev/null
+    rm -f "${PORTS_FILE:-}"
     if [ -n "${KEEP:-}" ]; then echo "kept: $D"; else chmod -R u+w "$D"; rm -rf "$D"; fi
 }
 trap cleanup EXIT

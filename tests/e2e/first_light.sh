@@ -14,6 +14,10 @@ if [ ! -f "$contract" ]; then
     fi
     exit 77
 fi
+source "$top/tests/e2e/ports.bash"
+take_ports
+trap 'rm -f "${PORTS_FILE:-}"' EXIT
+export PORT
 # The script writes UTF-8 and asks iconv for GB18030: that needs a UTF-8 locale, which a bare machine has not set.
 export LC_ALL=C.UTF-8
-exec bash "$contract"
+bash "$contract"

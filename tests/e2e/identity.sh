@@ -25,6 +25,9 @@ kill_after() {
     wait "$p" 2>/dev/null
 }
 
+# part_of MS N OF: that share of it, in seconds
+part_of() { printf '%d.%03d' $(($1 * $2 / $3 / 1000)) $(($1 * $2 / $3 % 1000)); }
+
 found_group
 start s1 boss "$PORT"
 code=$(at s1 boss invite --kind station --station S2 --scope group)
@@ -130,8 +133,7 @@ takes=$((($(date +%s%N) - began) / 1000000))
 whole=0
 for i in $(seq 12); do
     rm -rf "$D/k"
-    ms=$((takes * i / 10)) # up to 1.2 times what it takes
-    kill_after "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" --home "$D/k" restore "$D/b3"
+    kill_after "$(part_of "$takes" "$i" 10)" --home "$D/k" restore "$D/b3" # up to 1.2 times what it takes
     if [ -e "$D/k/jipan.db" ]; then
         whole=$((whole + 1))
         rc 0 at k boss verify --deep
@@ -142,9 +144,12 @@ for i in $(seq 12); do
     hasnt 'no leftovers' "$(ls "$D/k")" restore.part
 done
 echo "killed restores: $whole of 12 were complete"
+began=$(date +%s%N)
+rc 0 at s1 boss backup "$D/kb"
+takes=$((($(date +%s%N) - began) / 1000000))
 for i in 1 2 3 4 5; do
     rm -f "$D/kb"
-    kill_after "0.$((i * 2 - 1))" --home "$D/s1" backup "$D/kb"
+    kill_after "$(part_of "$takes" "$i" 5)" --home "$D/s1" backup "$D/kb"
     if [ -e "$D/kb" ]; then rm -rf "$D/k"; into k kb > "$D/out" 2> "$D/err"; is 'a backup that exists is whole' $? 0; else ok; fi
 done
 rc 0 at s1 boss backup "$D/kb" --force

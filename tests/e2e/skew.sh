@@ -110,13 +110,13 @@ cp -a "$D/o" "$D/before"
 prog[before]=$OLD
 prog[o]=$NEXT
 killed=0
-for ((ms = 200; ms < 20000; ms += ms / 6)); do
+for ((ms = 8; ms < 20000; ms += ms / 6)); do
     JIPAN_HOME=$D/o JIPAN_PASSPHRASE_FILE=$D/disk timeout -s KILL "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" \
-        "$NEXT" status > "$D/out" 2> "$D/err" && break
+        "$NEXT" status > "$D/out" 2>> "$D/said" && break
     killed=$((killed + 1))
 done
 echo "killed upgrades: $killed"
-has 'the upgrade is announced' "$(cat "$D/err")" '升级'
+has 'the upgrade is announced' "$(cat "$D/said")" '升级'
 is 'everything is applied' "$(digest o)" "$(digest n1)"
 is 'the conflict log is equal' "$(log_of o)" "$(log_of n1)"
 is 'nothing waits' "$(count o newer)" 0

@@ -4,6 +4,7 @@
 # The fixtures are tests/golden/stores/*, made by tests/golden/make_stores.sh.
 # Usage: JIPAN=build/jipan tests/e2e/stores.sh
 cd "$(dirname "$0")/../.." || exit 1
+JIPAN_SECRETS=full
 source tests/e2e/common.bash
 OLD=$J
 NEXT=$(realpath "${JIPAN_NEXT:-$(dirname "$J")/jipan_next}")

@@ -6,6 +6,7 @@
 # Usage: JIPAN=build/jipan tests/golden/make_stores.sh NAME
 cd "$(dirname "$0")/../.." || exit 1
 name=${1:?usage: make_stores.sh NAME, e.g. v1}
+JIPAN_SECRETS=full
 source tests/e2e/common.bash
 OLD=$J
 NEXT=$(realpath "${JIPAN_NEXT:-$(dirname "$J")/jipan_next}")
