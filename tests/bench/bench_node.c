@@ -6,7 +6,7 @@
  * `import` measures nothing else
  */
 #include "node/request.h"
-#include "tests/lib/bench_kit.h"
+#include "tests/bench/stations.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,25 +136,10 @@ static void one_set(struct bench *b, size_t i)
 /* One cell straight through the core: no JSON, no rights of the viewer, no audit entry. */
 static void one_write(struct bench *b, size_t i)
 {
-    const struct entity_desc *d = catalogue_entity(ENTITY_CUSTOMER);
-    char text[32];
     struct record_id id = { 0 };
-    struct why why = { .zh = { 0 } };
-    struct dot dot = { 0 };
-    (void)snprintf(text, sizeof(text), "行业%zu", i);
     const char *slash = strchr(some_id(b, i), '/');
     bench_need(slash != NULL && record_id_parse(bytes_str(slash + 1), &id) == ERR_OK, "an id cannot be read");
-    struct write_field field = { .field = catalogue_field_by_name(d, BYTES_LIT("industry")),
-        .value = value_text(bytes_str(text)) };
-    struct write_record record = { .desc = d, .id = id, .fields = &field, .field_count = 1 };
-    struct write_group group = {
-        .kind = DOSSIER_CUSTOMER, .station = 1, .id = record_dossier(id), .records = &record, .record_count = 1
-    };
-    struct write_request wr = { .author = 2, .purpose = PURPOSE_P1, .groups = &group, .group_count = 1 };
-    bench_need(app_begin(b->app) == ERR_OK, "cannot begin");
-    enum err e = core_write(&b->app->core, &b->app->arena, app_now(), &wr, &dot, &why);
-    bench_need(app_end(b->app, e) == ERR_OK && dot.seq != 0, "cannot write");
-    arena_reset(&b->app->arena);
+    (void)station_write_edit(b->app, id, i);
 }
 
 static void one_plain_update(struct bench *b, size_t i)

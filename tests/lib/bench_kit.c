@@ -247,6 +247,14 @@ double bench_import(struct app *app, uint64_t first, size_t count, double *cpu)
     return spent;
 }
 
+void bench_import_all(struct app *app, size_t customers)
+{
+    double cpu = 0;
+    for (size_t at = 0; at < customers; at += BENCH_BATCH) {
+        (void)bench_import(app, at, customers - at < BENCH_BATCH ? customers - at : BENCH_BATCH, &cpu);
+    }
+}
+
 /* --- plain SQLite ---------------------------------------------------------------------------------------------------
  */
 

@@ -50,6 +50,7 @@ json_t *bench_run(struct app *app, json_t *request);
 
 /* Imports customers first to first+count-1 of the sample in one request; seconds spent in the request; adds its CPU. */
 double bench_import(struct app *app, uint64_t first, size_t count, double *cpu);
+void bench_import_all(struct app *app, size_t customers); /* from the first on, BENCH_BATCH a request */
 void bench_sample(uint64_t index, struct sample_customer *out);
 
 /* --- plain SQLite ---------------------------------------------------------------------------------------------------

@@ -54,6 +54,8 @@ struct proxy {
     uint32_t delay_ms;
     uint64_t there_bytes;
     uint64_t back_bytes;
+    uint64_t cut_at_bytes; /* of both together; 0: never */
+    uint64_t cuts;
     struct pair pairs[PAIRS_MAX];
 };
 
@@ -129,16 +131,21 @@ static void pair_close(struct pair *q, bool is_broken)
     q->is_used = false;
 }
 
-void proxy_free(struct proxy *p)
+static void break_all(struct proxy *p)
 {
-    if (p == NULL) {
-        return;
-    }
     for (size_t i = 0; i < PAIRS_MAX; i++) {
         if (p->pairs[i].is_used) {
             pair_close(&p->pairs[i], true);
         }
     }
+}
+
+void proxy_free(struct proxy *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    break_all(p);
     (void)close(p->listen_fd);
     free(p);
 }
@@ -146,16 +153,24 @@ void proxy_free(struct proxy *p)
 void proxy_set(struct proxy *p, enum proxy_state state)
 {
     p->state = state;
-    for (size_t i = 0; state == PROXY_CUT && i < PAIRS_MAX; i++) {
-        if (p->pairs[i].is_used) {
-            pair_close(&p->pairs[i], true);
-        }
+    if (state == PROXY_CUT) {
+        break_all(p);
     }
 }
 
 void proxy_delay(struct proxy *p, uint32_t ms)
 {
     p->delay_ms = ms;
+}
+
+void proxy_cut_after(struct proxy *p, uint64_t bytes)
+{
+    p->cut_at_bytes = bytes == 0 ? 0 : p->there_bytes + p->back_bytes + bytes;
+}
+
+uint64_t proxy_cuts(const struct proxy *p)
+{
+    return p->cuts;
 }
 
 void proxy_bytes(const struct proxy *p, uint64_t *ret_there, uint64_t *ret_back)
@@ -217,11 +232,19 @@ static bool way_read(const struct proxy *p, struct pipe_way *w)
     return true;
 }
 
-static bool way_write(struct pipe_way *w, uint64_t now_ms, uint64_t *total)
+/* How much of len may pass before the line is to be cut. */
+static size_t until_cut(const struct proxy *p, size_t len)
+{
+    uint64_t left = p->cut_at_bytes - p->there_bytes - p->back_bytes;
+    return p->cut_at_bytes == 0 || len < left ? len : (size_t)left;
+}
+
+static bool way_write(const struct proxy *p, struct pipe_way *w, uint64_t now_ms, uint64_t *total)
 {
     while (w->first != NULL && w->first->due_ms <= now_ms) {
         struct chunk *c = w->first;
-        ssize_t n = send(w->to, c->bytes + c->sent, c->len - c->sent, MSG_NOSIGNAL);
+        size_t len = until_cut(p, c->len - c->sent);
+        ssize_t n = len == 0 ? 0 : send(w->to, c->bytes + c->sent, len, MSG_NOSIGNAL);
         if (n < 0) {
             return errno == EAGAIN || errno == EINTR;
         }
@@ -285,11 +308,20 @@ static void pair_move(struct proxy *p, struct pair *q, const struct pollfd in, c
     if ((out.revents & readable) != 0 && (out.events & POLLIN) != 0) {
         is_fine = way_read(p, &q->back) && is_fine;
     }
-    is_fine = is_fine && way_write(&q->there, now, &p->there_bytes) && way_write(&q->back, now, &p->back_bytes);
+    is_fine = is_fine && way_write(p, &q->there, now, &p->there_bytes) && way_write(p, &q->back, now, &p->back_bytes);
     if (!is_fine) {
         pair_close(q, true);
     } else if (q->there.told_ended && q->back.told_ended) {
         pair_close(q, false);
+    }
+}
+
+static void cut_when_due(struct proxy *p)
+{
+    if (p->cut_at_bytes != 0 && p->there_bytes + p->back_bytes >= p->cut_at_bytes) {
+        p->cut_at_bytes = 0;
+        p->cuts++;
+        break_all(p);
     }
 }
 
@@ -334,6 +366,7 @@ void proxy_step(struct proxy *p, int max_wait_ms, int wake_fd)
             pair_move(p, &p->pairs[i], fds[2 + 2 * i], fds[3 + 2 * i], now);
         }
     }
+    cut_when_due(p);
     if ((fds[0].revents & POLLIN) != 0) {
         accept_one(p);
     }
