@@ -295,7 +295,11 @@ enum err app_open_on(struct disk disk, const char *home, struct bytes passphrase
 
 enum err app_open(const char *home, struct bytes passphrase, struct app **out, struct why *why)
 {
-    return app_open_on(disk_posix(), home, passphrase, out, why);
+    enum err e = app_open_on(disk_posix(), home, passphrase, out, why);
+    if (e == ERR_OK) {
+        (*out)->may_thread = true;
+    }
+    return e;
 }
 
 static void home_file(const char *home, const char *name, char out[APP_PATH_MAX + 32])
@@ -500,7 +504,11 @@ enum err app_create_on(struct disk disk, const char *home, const struct app_init
 enum err app_create(const char *home, const struct app_init *in, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
     struct app **out, struct why *why)
 {
-    return app_create_on(disk_posix(), home, in, recovery_text, out, why);
+    enum err e = app_create_on(disk_posix(), home, in, recovery_text, out, why);
+    if (e == ERR_OK) {
+        (*out)->may_thread = true;
+    }
+    return e;
 }
 
 static enum err store_joined(struct app *app, const struct app_joined *in)

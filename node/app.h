@@ -55,6 +55,7 @@ struct app {
     int64_t changes_at_mark;
     struct backup *backup; /* the one under way, node/backup.h; NULL: none */
     struct bundle_desk *bundles; /* those under way, node/bundle_desk.h; NULL: none yet */
+    bool may_thread; /* bulk work may use a second thread; false where a run must be the same from call to call */
     bool members_changed; /* entries folded in the running transaction: a rollback must reload */
 };
 
@@ -76,7 +77,7 @@ MUST_USE enum err app_create(const char *home, const struct app_init *in, char r
     struct app **out, struct why *why);
 MUST_USE enum err app_open(const char *home, struct bytes passphrase, struct app **out, struct why *why);
 void app_close(struct app *app);
-/* The same on any disk; those above are on disk_posix(). */
+/* The same on any disk and on one thread; those above are on disk_posix() and may use a second one. */
 MUST_USE enum err app_create_on(struct disk disk, const char *home, const struct app_init *in,
     char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct app **out, struct why *why);
 MUST_USE enum err app_open_on(

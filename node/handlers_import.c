@@ -1,179 +1,76 @@
 /*
  * Owns: the verb `import`: one batch of rows of a spreadsheet, validated row by row, written in commits of
- * IMPORT_ROWS_PER_COMMIT rows in one transaction. The reading of the file, progress and the refusal file are the
- * command's. Invariants: a refused row leaves nothing; a row that was imported before (same entity, targets and cells)
- * is skipped, so a rerun adds nothing; an import never changes a record that exists.
+ * ROWS_PER_COMMIT rows in one transaction. Rows are made into commits on one thread while the commits before are
+ * applied on the other. The reading of the file, progress and the refusal file are the command's.
+ *
+ * Invariants: a refused row leaves nothing; a row that was imported before (same entity, targets and cells) is skipped,
+ * so a rerun adds nothing; an import never changes a record that exists. Between import_rows' look at the store and its
+ * return, fields of `importing` under "making" are the making stage's alone.
  */
 #include "node/handlers_bulk.h"
-#include "node/import_map.h"
+#include "node/import_rows.h"
+#include "node/pipeline.h"
 
 #include "schema/base/check.h"
 
-enum { ROWS_PER_COMMIT = 100, IMPORT_KEY_BYTES = STORE_MARK_BYTES };
+enum { ROWS_PER_COMMIT = 100, BATCH_MEM_BYTES = 128 << 20, SEEN_SLOTS_MIN = 16 };
+
+/* Rows on their way into one commit. */
+struct batch {
+    struct mem mem;
+    struct arena work;
+    struct write_group groups[ROWS_PER_COMMIT];
+    const uint8_t *marks[ROWS_PER_COMMIT]; /* of the groups */
+    size_t count;
+    struct made *made; /* NULL: nothing to write */
+};
 
 struct importing {
     struct request *rq;
-    struct import_map map;
-    struct arena work; /* rows until their commit: small enough to stay in the processor's cache */
+    struct import_rows rows;
     bool is_dry_run;
-    const struct member_station *station;
-    struct write_group *groups;
-    size_t group_count;
-    uint8_t (*keys)[IMPORT_KEY_BYTES]; /* of the groups waiting for the next commit */
+    const json_t *list;
+    uint8_t (*marks)[STORE_MARK_BYTES]; /* of all rows */
+    bool *is_known; /* which of them were imported before this request */
+    struct batch *batches; /* one for each slot of the pipeline */
+
+    /* making */
+    struct write_line line;
+    size_t next; /* row */
+    uint32_t *seen; /* open addressing over the marks accepted so far: row + 1 */
+    size_t seen_mask;
     uint64_t imported;
     uint64_t skipped;
     json_t *refused;
-    size_t bad; /* column that the row is refused for; IMPORT_COLUMNS_MAX: none in particular */
+    struct why why;
 };
 
-static void refuse_row(struct importing *im, int64_t line, const struct why *why)
+static void refuse_row(struct importing *im, int64_t line, size_t bad, const struct why *why)
 {
-    bool has_column = im->bad < im->map.column_count;
+    const struct import_map *map = &im->rows.map;
+    bool has_column = bad < map->column_count;
     json_t *o = json_object();
     (void)json_object_set_new(o, "line", json_integer(line));
     (void)json_object_set(
-        o, "column", has_column ? json_array_get(json_object_get(im->rq->args, "header"), im->bad) : json_null());
-    (void)json_object_set_new(o, "field", has_column ? json_string(im->map.columns[im->bad].field->name) : json_null());
+        o, "column", has_column ? json_array_get(json_object_get(im->rq->args, "header"), bad) : json_null());
+    (void)json_object_set_new(o, "field", has_column ? json_string(map->columns[bad].field->name) : json_null());
     (void)json_object_set_new(o, "reason", json_string(why->zh));
     (void)json_object_set_new(o, "reason_en", json_string(why->en));
     (void)json_array_append_new(im->refused, o);
 }
 
-/* The row's own name: what was mapped, as it stands in the file. */
-static void row_key(struct importing *im, const json_t *row, uint8_t out[IMPORT_KEY_BYTES])
+/* Where a mark stands in `seen`, or the free place where it would. Marks are keyed hashes: any of their bytes will do.
+ */
+static uint32_t *seen_place(struct importing *im, const uint8_t mark[STORE_MARK_BYTES])
 {
-    struct bytes pieces[IMPORT_COLUMNS_MAX * 2 + 1];
-    uint8_t full[16];
-    size_t n = 0;
-    pieces[n++] = bytes_str(im->map.desc->name);
-    for (size_t i = 0; i < im->map.column_count; i++) {
-        const struct import_column *c = &im->map.columns[i];
-        const json_t *cell = json_array_get(row, i + 1);
-        if (c->field != NULL && json_is_string(cell) && json_string_length(cell) > 0) {
-            pieces[n++] = bytes_str(c->field->name);
-            pieces[n++] = bytes_of(json_string_value(cell), json_string_length(cell));
+    size_t at = 0;
+    memcpy(&at, mark, sizeof(at));
+    for (;; at++) {
+        uint32_t *place = &im->seen[at & im->seen_mask];
+        if (*place == 0 || memcmp(im->marks[*place - 1], mark, STORE_MARK_BYTES) == 0) {
+            return place;
         }
     }
-    seal_hash(full, sizeof(full), "jipan/import-row/v1", im->rq->app->core.audit.pseudonym_key, pieces, n);
-    memcpy(out, full, IMPORT_KEY_BYTES);
-}
-
-static enum err is_known(struct importing *im, const uint8_t key[IMPORT_KEY_BYTES], bool *out)
-{
-    struct store *s = im->rq->app->store;
-    *out = true;
-    for (size_t i = 0; i < im->group_count; i++) {
-        if (memcmp(im->keys[i], key, IMPORT_KEY_BYTES) == 0) {
-            return ERR_OK;
-        }
-    }
-    return s->ops->imported_has(s, key, out);
-}
-
-static struct value text_value(const char *text)
-{
-    return value_text(bytes_str(text));
-}
-
-/* Parses the cells of one record; *any tells whether there was one. */
-static enum err parse_cells(
-    struct importing *im, const json_t *row, int child, struct value *values, bool *any, struct why *why)
-{
-    const struct entity_desc *d = child < 0 ? im->map.desc : im->map.children[child].desc;
-    for (size_t i = 0; i < im->map.column_count; i++) {
-        const struct import_column *c = &im->map.columns[i];
-        const json_t *cell = json_array_get(row, i + 1);
-        if (c->field == NULL || c->child != child || !json_is_string(cell) || json_string_length(cell) == 0) {
-            continue;
-        }
-        im->bad = i;
-        enum err e = field_parse(c->field, &im->work, bytes_of(json_string_value(cell), json_string_length(cell)),
-            &values[catalogue_field_index(d, c->field)], why);
-        if (e != ERR_OK) {
-            return e;
-        }
-        *any = *any || values[catalogue_field_index(d, c->field)].type != VALUE_NULL;
-    }
-    return ERR_OK;
-}
-
-static void set_code(const struct entity_desc *d, struct value *values, const char *field, const char *code)
-{
-    const struct field *f = catalogue_field_by_name(d, bytes_str(field));
-    check(f != NULL && f->codes != NULL);
-    const struct code *c = code_by_text(f->codes, bytes_str(code));
-    check(c != NULL);
-    values[catalogue_field_index(d, f)] = value_int(c->number);
-}
-
-static enum err to_record(
-    struct importing *im, const struct entity_desc *d, struct value *values, struct write_record *out)
-{
-    struct write_field *fields = arena_array(&im->work, d->field_count, sizeof(*fields));
-    size_t n = 0;
-    if (fields == NULL) {
-        return ERR_NOMEM;
-    }
-    for (size_t i = 0; i < d->field_count; i++) {
-        if (values[i].type != VALUE_NULL && (d->fields[i].flags & FIELD_DOSSIER) == 0 &&
-            d->fields[i].merge != MERGE_DERIVED) {
-            fields[n++] = (struct write_field){ .field = &d->fields[i], .value = values[i] };
-        }
-    }
-    *out = (struct write_record){ .desc = d, .is_new = true, .fields = fields, .field_count = n };
-    return ERR_OK;
-}
-
-/* One record of the row: parse, stamp, complete. ERR_NOT_FOUND: the row has nothing for it. */
-static enum err make_record(
-    struct importing *im, const json_t *row, int child, struct write_record *out, struct why *why)
-{
-    const struct entity_desc *d = child < 0 ? im->map.desc : im->map.children[child].desc;
-    struct value *values = arena_array(&im->work, d->field_count, sizeof(*values));
-    bool any = child < 0;
-    enum err e = values == NULL ? ERR_NOMEM : parse_cells(im, row, child, values, &any, why);
-    if (e != ERR_OK || !any) {
-        return e == ERR_OK ? ERR_NOT_FOUND : e;
-    }
-    if (child >= 0 && im->map.children[child].contact_type != NULL) {
-        set_code(d, values, "type", im->map.children[child].contact_type);
-    }
-    if (d->entity == ENTITY_CUSTOMER_ASSIGNMENT) {
-        const struct field *staff = catalogue_field_by_name(d, BYTES_LIT("staff"));
-        const struct field *station = catalogue_field_by_name(d, BYTES_LIT("station"));
-        if (members_user_by_login(im->rq->app->members, values[catalogue_field_index(d, staff)].s) == NULL) {
-            return why_set(why, ERR_INVALID, "没有这个顾问的登录名", "no consultant of that login");
-        }
-        set_code(d, values, "role", "sales");
-        values[catalogue_field_index(d, station)] = text_value(im->station->code);
-    }
-    if (child < 0) {
-        im->bad = IMPORT_COLUMNS_MAX; /* a rule of the whole record; a child has one column that matters */
-    }
-    catalogue_stamp(d, im->rq->now.wall_ms, bytes_str(im->rq->user->login), bytes_str(im->station->code), values);
-    e = catalogue_complete(d, &im->work, values, why);
-    return e == ERR_OK ? to_record(im, d, values, out) : e;
-}
-
-static enum err flush(struct importing *im)
-{
-    struct write_request wr = {
-        .author = im->rq->user->number, .purpose = PURPOSE_NONE, .groups = im->groups, .group_count = im->group_count
-    };
-    struct app *app = im->rq->app;
-    struct dot dot = { 0 };
-    if (im->group_count == 0 || im->is_dry_run) {
-        im->group_count = 0;
-        arena_reset(&im->work);
-        return ERR_OK;
-    }
-    enum err e = core_write(&app->core, &im->work, im->rq->now, &wr, &dot, &im->rq->why);
-    for (size_t i = 0; e == ERR_OK && i < im->group_count; i++) {
-        e = app->store->ops->imported_put(app->store, im->keys[i]);
-    }
-    im->group_count = 0;
-    arena_reset(&im->work);
-    return e;
 }
 
 static bool is_row_fault(enum err e)
@@ -181,38 +78,121 @@ static bool is_row_fault(enum err e)
     return e == ERR_INVALID || e == ERR_LIMIT || e == ERR_FORMAT || e == ERR_USAGE;
 }
 
-static enum err import_row(struct importing *im, const json_t *row)
+static enum err make_row(struct importing *im, struct batch *b, size_t row)
 {
-    struct write_group *g = &im->groups[im->group_count];
+    uint32_t *place = seen_place(im, im->marks[row]);
+    const json_t *cells = json_array_get(im->list, row);
     struct why why = { .zh = { 0 } };
-    int64_t line = json_integer_value(json_array_get(row, 0));
-    row_key(im, row, im->keys[im->group_count]);
-    bool known = false;
-    enum err e = is_known(im, im->keys[im->group_count], &known);
-    if (e != ERR_OK || known) {
-        im->skipped += e == ERR_OK ? 1 : 0;
-        return e;
-    }
-    *g = (struct write_group){ .is_new = true,
-        .kind = im->map.desc->home == HOME_MAIN_VEHICLE ? DOSSIER_VEHICLE : DOSSIER_CUSTOMER,
-        .station = im->rq->user->station };
-    g->records = arena_array(&im->work, im->map.child_count + 1, sizeof(*g->records));
-    e = g->records == NULL ? ERR_NOMEM : ERR_OK;
-    for (int child = -1; e == ERR_OK && child < (int)im->map.child_count; child++) {
-        e = make_record(im, row, child, &g->records[g->record_count], &why);
-        g->record_count += e == ERR_OK ? 1 : 0;
-        e = e == ERR_NOT_FOUND ? ERR_OK : e;
-    }
-    if (is_row_fault(e)) {
-        refuse_row(im, line, &why);
+    size_t bad = IMPORT_COLUMNS_MAX;
+    if (im->is_known[row] || *place != 0) {
+        im->skipped++;
         return ERR_OK;
+    }
+    enum err e = import_row_group(&im->rows, cells, &b->work, &b->groups[b->count], &bad, &why);
+    if (is_row_fault(e)) {
+        refuse_row(im, json_integer_value(json_array_get(cells, 0)), bad, &why);
+        return ERR_OK;
+    }
+    if (e == ERR_OK) {
+        *place = (uint32_t)row + 1;
+        b->marks[b->count++] = im->marks[row];
+        im->imported++;
+    }
+    return e;
+}
+
+static enum err make_batch(void *ctx, size_t slot)
+{
+    struct importing *im = ctx;
+    struct batch *b = &im->batches[slot];
+    struct write_request wr = { .author = im->rq->user->number, .purpose = PURPOSE_NONE, .groups = b->groups };
+    enum err e = ERR_OK;
+    b->count = 0;
+    if (im->next == json_array_size(im->list)) {
+        return ERR_NOT_FOUND;
+    }
+    while (e == ERR_OK && b->count < ROWS_PER_COMMIT && im->next < json_array_size(im->list)) {
+        e = make_row(im, b, im->next++);
+    }
+    wr.group_count = b->count;
+    if (e == ERR_OK && b->count > 0 && !im->is_dry_run) {
+        im->line.mem = &b->mem;
+        e = core_make(&im->rq->app->core, &im->line, &b->work, im->rq->now, &wr, &b->made, &im->why);
+    }
+    return e == ERR_NOT_FOUND ? ERR_BUG : e; /* which would look like the end */
+}
+
+static void empty_batch(struct batch *b)
+{
+    core_made_release(b->made);
+    b->made = NULL;
+    arena_reset(&b->work);
+}
+
+static enum err take_batch(void *ctx, size_t slot)
+{
+    struct importing *im = ctx;
+    struct batch *b = &im->batches[slot];
+    struct app *app = im->rq->app;
+    enum err e = b->made == NULL ? ERR_OK : core_take_made(&app->core, b->made);
+    for (size_t i = 0; e == ERR_OK && b->made != NULL && i < b->count; i++) {
+        e = app->store->ops->imported_put(app->store, b->marks[i]);
+    }
+    empty_batch(b);
+    return e;
+}
+
+/* Which rows were imported before: asked here, because the other thread has no way to the store. */
+static enum err look_up_marks(struct importing *im)
+{
+    struct store *s = im->rq->app->store;
+    struct arena *a = &im->rq->app->arena;
+    size_t count = json_array_size(im->list);
+    size_t slots = SEEN_SLOTS_MIN;
+    enum err e = ERR_OK;
+    while (slots < count * 2) {
+        slots *= 2;
+    }
+    im->seen_mask = slots - 1;
+    im->seen = arena_array(a, slots, sizeof(*im->seen));
+    im->marks = arena_array(a, count + 1, sizeof(*im->marks));
+    im->is_known = arena_array(a, count + 1, sizeof(*im->is_known));
+    if (im->seen == NULL || im->marks == NULL || im->is_known == NULL) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; e == ERR_OK && i < count; i++) {
+        import_row_mark(&im->rows, json_array_get(im->list, i), im->marks[i]);
+        e = s->ops->imported_has(s, im->marks[i], &im->is_known[i]);
+    }
+    return e;
+}
+
+static enum err import_rows(struct importing *im)
+{
+    struct app *app = im->rq->app;
+    const struct pipeline p = { .make = make_batch, .take = take_batch, .ctx = im };
+    im->batches = arena_array(&app->arena, PIPELINE_SLOTS, sizeof(*im->batches));
+    enum err e = im->batches == NULL ? ERR_NOMEM : look_up_marks(im);
+    if (e == ERR_OK) {
+        e = core_line_start(&app->core, NULL, &im->line);
     }
     if (e != ERR_OK) {
         return e;
     }
-    im->imported++;
-    im->group_count++;
-    return im->group_count == ROWS_PER_COMMIT ? flush(im) : ERR_OK;
+    for (size_t i = 0; i < PIPELINE_SLOTS; i++) {
+        im->batches[i].mem =
+            (struct mem){ .resize = app->mem.resize, .ctx = app->mem.ctx, .max_bytes = BATCH_MEM_BYTES };
+        arena_init(&im->batches[i].work, &im->batches[i].mem, BATCH_MEM_BYTES);
+    }
+    e = pipeline_run(&p, app->may_thread);
+    for (size_t i = 0; i < PIPELINE_SLOTS; i++) {
+        empty_batch(&im->batches[i]);
+        arena_release(&im->batches[i].work);
+    }
+    if (im->why.zh[0] != '\0') {
+        im->rq->why = im->why;
+    }
+    return e;
 }
 
 /* The rights are the same for every row: a new record at the user's own station. */
@@ -223,12 +203,12 @@ static enum err check_rights(struct importing *im)
     if (a.view != VIEW_CLEAR) {
         return request_refuse(rq, &a);
     }
-    for (size_t i = 0; i < im->map.column_count; i++) {
-        const struct import_column *c = &im->map.columns[i];
+    for (size_t i = 0; i < im->rows.map.column_count; i++) {
+        const struct import_column *c = &im->rows.map.columns[i];
         if (c->field == NULL) {
             continue;
         }
-        const struct entity_desc *d = c->child < 0 ? im->map.desc : im->map.children[c->child].desc;
+        const struct entity_desc *d = c->child < 0 ? im->rows.map.desc : im->rows.map.children[c->child].desc;
         const struct access_query q = { .roles = rq->user->roles,
             .scope = SCOPE_SELF | SCOPE_OWN | SCOPE_STATION | SCOPE_GROUP,
             .entity = d,
@@ -265,27 +245,7 @@ static enum err read_header(struct importing *im)
         const json_t *h = json_array_get(header, i);
         headers[i] = json_is_string(h) ? bytes_of(json_string_value(h), json_string_length(h)) : (struct bytes){ 0 };
     }
-    return import_map_make(d, headers, count, request_text(rq, "map"), &im->map, &rq->why);
-}
-
-static enum err import_rows(struct importing *im, const json_t *rows)
-{
-    struct app *app = im->rq->app;
-    enum err e = ERR_OK;
-    arena_init(&im->work, &app->mem, APP_REQUEST_ARENA_BYTES);
-    im->groups = arena_array(&app->arena, ROWS_PER_COMMIT, sizeof(*im->groups));
-    im->keys = arena_array(&app->arena, ROWS_PER_COMMIT, sizeof(*im->keys));
-    if (im->groups == NULL || im->keys == NULL) {
-        return ERR_NOMEM;
-    }
-    for (size_t i = 0; e == ERR_OK && i < json_array_size(rows); i++) {
-        e = import_row(im, json_array_get(rows, i));
-    }
-    if (e == ERR_OK) {
-        e = flush(im);
-    }
-    arena_release(&im->work);
-    return e;
+    return import_map_make(d, headers, count, request_text(rq, "map"), &im->rows.map, &rq->why);
 }
 
 static enum err note_import(struct importing *im)
@@ -293,7 +253,7 @@ static enum err note_import(struct importing *im)
     struct audit_entry entry = { .event = AUDIT_IMPORT,
         .user = im->rq->user->number,
         .roles = im->rq->user->roles,
-        .entity = (uint32_t)im->map.desc->entity,
+        .entity = (uint32_t)im->rows.map.desc->entity,
         .count = im->is_dry_run ? 0 : im->imported,
         .hlc = hlc_tick(im->rq->app->core.hlc, im->rq->now) };
     return audit_append(&im->rq->app->core.audit, &im->rq->app->arena, &entry);
@@ -303,8 +263,8 @@ static enum err note_import(struct importing *im)
 static json_t *ignored_columns(const struct importing *im)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < im->map.column_count; i++) {
-        if (im->map.columns[i].field == NULL) {
+    for (size_t i = 0; i < im->rows.map.column_count; i++) {
+        if (im->rows.map.columns[i].field == NULL) {
             (void)json_array_append(list, json_array_get(json_object_get(im->rq->args, "header"), i));
         }
     }
@@ -315,8 +275,13 @@ enum err handle_import(struct request *rq)
 {
     struct importing im = { .rq = rq,
         .is_dry_run = request_flag(rq, "dry_run"),
-        .station = members_station(rq->app->members, rq->user->station) };
-    enum err e = im.station == NULL ? ERR_DENIED : read_header(&im);
+        .list = json_object_get(rq->args, "rows"),
+        .rows = { .members = rq->app->members,
+            .user = rq->user,
+            .station = members_station(rq->app->members, rq->user->station),
+            .mark_key = rq->app->core.audit.pseudonym_key,
+            .wall_ms = rq->now.wall_ms } };
+    enum err e = im.rows.station == NULL ? ERR_DENIED : read_header(&im);
     if (e == ERR_OK) {
         e = check_rights(&im);
     }
@@ -326,7 +291,7 @@ enum err handle_import(struct request *rq)
     im.refused = json_array();
     e = app_begin(rq->app);
     if (e == ERR_OK) {
-        e = import_rows(&im, json_object_get(rq->args, "rows"));
+        e = import_rows(&im);
         if (e == ERR_OK) {
             e = note_import(&im); /* a trial run too: it tells which rows are here already */
         }

@@ -92,6 +92,7 @@ struct store_sqlite {
     struct sql_slot spaces[SPACE_COUNT][SPACE_VERB_COUNT];
     struct store_index *index;
     struct rid_entry rids[RID_CACHE_COUNT];
+    struct rid_entry absent; /* rid 1: the open transaction has looked for this dossier and not found it */
 };
 
 /* store_sqlite.c */

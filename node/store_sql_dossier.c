@@ -64,6 +64,9 @@ enum err store_sql_rid(struct store_sqlite *q, struct dossier_id id, int64_t *ou
     if (rid_cached(q, id, out)) {
         return ERR_OK;
     }
+    if (q->is_in_transaction && q->absent.rid != 0 && dossier_id_compare(q->absent.id, id) == 0) {
+        return ERR_NOT_FOUND;
+    }
     enum err e = store_index_find(q->index, STORE_INDEX_DOSSIER, id.b, &places);
     for (size_t i = 0; e == ERR_OK && !is_found && i < places.count; i++) {
         *out = places.at[i];
@@ -73,7 +76,12 @@ enum err store_sql_rid(struct store_sqlite *q, struct dossier_id id, int64_t *ou
     if (e == ERR_OK && is_found) {
         *rid_place(q, id) = (struct rid_entry){ .rid = *out, .id = id };
     }
-    return e == ERR_OK && !is_found ? ERR_NOT_FOUND : e;
+    if (e != ERR_OK || is_found) {
+        return e;
+    }
+    /* Asked again when it is inserted. Nobody else inserts during a transaction. */
+    q->absent = (struct rid_entry){ .rid = q->is_in_transaction ? 1 : 0, .id = id };
+    return ERR_NOT_FOUND;
 }
 
 /* seen stays borrowed from the statement. Columns as in STORE_SQL_DOSSIER_GET. */
@@ -267,6 +275,7 @@ static enum err insert_dossier(struct store_sqlite *q, const struct dossier *d, 
         return ERR_FULL; /* the index keeps 4 bytes of it */
     }
     *rid_place(q, d->id) = (struct rid_entry){ .rid = rid, .id = d->id };
+    q->absent.rid = 0;
     return store_index_add(q->index, STORE_INDEX_DOSSIER, d->id.b, (uint32_t)rid);
 }
 

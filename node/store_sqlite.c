@@ -92,6 +92,7 @@ static enum err store_begin(struct store *s)
         e = run_fixed(q, STORE_SQL_BEGIN);
     }
     q->is_in_transaction = e == ERR_OK;
+    q->absent.rid = 0;
     if (e == ERR_OK) {
         store_index_begin(q->index);
     }

@@ -191,20 +191,13 @@ static enum err cells_room(struct applying *ap)
     return ERR_OK;
 }
 
-/* Rights, values and room for the row, before anything is applied. */
-static enum err judge_cell(void *ctx, const struct cell_place *at, const struct part_cell *cell)
+/* Rights and room for the row. */
+static enum err place_cell(struct applying *ap, const struct cell_place *at, const struct part_cell *cell)
 {
-    struct applying *ap = ctx;
     if (!core_may_write(ap->c, ap->author, ap->scope, at->desc, at->field, at->action)) {
         return ERR_DENIED;
     }
-    enum err e = at->field == NULL ? ERR_OK : field_accepts(at->field, ap->a, cell->value);
-    if (e != ERR_OK) {
-        return e == ERR_NOMEM ? e : ERR_DENIED;
-    }
-    /* A code of a later version is kept as it is, but how it ranks among others is not known yet. */
-    ap->newer.any = ap->newer.any || (at->field != NULL && !field_knows(at->field, cell->value));
-    e = building_get(ap, at->desc, at->id);
+    enum err e = building_get(ap, at->desc, at->id);
     if (e == ERR_OK) {
         e = cells_room(ap);
     }
@@ -212,6 +205,19 @@ static enum err judge_cell(void *ctx, const struct cell_place *at, const struct 
         ap->cells[ap->cell_count++] = (struct judged){ .at = *at, .cell = *cell, .row = (size_t)(ap->last - ap->rows) };
     }
     return e;
+}
+
+/* The value, rights and room for the row, before anything is applied. */
+static enum err judge_cell(void *ctx, const struct cell_place *at, const struct part_cell *cell)
+{
+    struct applying *ap = ctx;
+    enum err e = at->field == NULL ? ERR_OK : field_accepts(at->field, ap->a, cell->value);
+    if (e != ERR_OK) {
+        return e == ERR_NOMEM ? e : ERR_DENIED;
+    }
+    /* A code of a later version is kept as it is, but how it ranks among others is not known yet. */
+    ap->newer.any = ap->newer.any || (at->field != NULL && !field_knows(at->field, cell->value));
+    return place_cell(ap, at, cell);
 }
 
 /* ERR_GAP: the part waits, for others (waiting.c) or for its turn (early.c). Whoever makes a dossier has seen nothing
@@ -240,11 +246,12 @@ static enum err note_newer(struct applying *ap, const struct part_item *item)
     return quarantine_put(ap->c, ap->a, &at, why, ap->v->header.hlc);
 }
 
-static enum err judge_own_cells(struct applying *ap, const struct own_part *own)
+/* Values were judged when the part was made. */
+static enum err place_own_cells(struct applying *ap, const struct own_part *own)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < own->count; i++) {
-        e = judge_cell(ap, &own->cells[i].at, &own->cells[i].cell);
+        e = place_cell(ap, &own->cells[i].at, &own->cells[i].cell);
     }
     return e;
 }
@@ -282,7 +289,7 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
     }
     ap->cell_count = 0;
     if (own != NULL) {
-        e = judge_own_cells(ap, own);
+        e = place_own_cells(ap, own);
     } else {
         e = judge_part(ap, &part, turn == ERR_OK);
     }

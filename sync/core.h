@@ -158,6 +158,29 @@ struct write_request {
 MUST_USE enum err core_write(
     struct core *c, struct arena *a, struct now now, struct write_request *req, struct dot *dot, struct why *why);
 
+/**
+ * core_write in its two halves, for bulk. core_make does all that needs no turn: drafts, seals, signs. core_take_made
+ * appends and applies, in the order of making, inside the caller's transaction. While all groups are new dossiers,
+ * core_make reads of the core only what taking never changes and allocates from the line's mem: then one thread may
+ * make what follows while another takes what was made.
+ *
+ * core_line_start: where our own commits stand. ERR_CONFLICT: this epoch has forked.
+ * core_make: *out lives in a and is released before a is; NULL when nothing would change. Errors: those of core_write.
+ * When one half fails, what was made later is void: its past does not exist.
+ */
+struct write_line {
+    struct mem *mem;
+    uint64_t seq; /* of the commit before */
+    uint64_t hlc;
+    uint8_t hash[COMMIT_HASH_BYTES];
+};
+struct made;
+MUST_USE enum err core_line_start(const struct core *c, struct mem *mem, struct write_line *out);
+MUST_USE enum err core_make(struct core *c, struct write_line *line, struct arena *a, struct now now,
+    struct write_request *req, struct made **out, struct why *why);
+MUST_USE enum err core_take_made(struct core *c, const struct made *m);
+void core_made_release(struct made *m); /* m may be NULL */
+
 /* The dossier of a book; created on first use. */
 struct dossier_id core_station_book(const struct core *c, uint32_t station);
 struct dossier_id core_group_book(const struct core *c);

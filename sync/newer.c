@@ -187,7 +187,7 @@ enum err newer_context(struct core *c, struct arena *a, struct dossier_id dossie
     uint8_t to[DOSSIER_ID_BYTES];
     size_t i = sizeof(to);
     *out = *seen;
-    if (c->pending == 0 || seen->count == 0) {
+    if (seen->count == 0 || c->pending == 0) {
         return ERR_OK;
     }
     out->at = arena_array(a, seen->count, sizeof(*out->at));

@@ -1,8 +1,8 @@
 /*
  * Owns: making a commit from what a person asked to write. Invariants: one request is one commit; the context of every
  * part is exactly what the dossier has seen; what would change nothing is not written; ids of new records come from the
- * salt of the commit. Rights and validation were settled by the caller; the same checks run again when the commit is
- * applied.
+ * salt of the commit. Rights and validation were settled by the caller; values are checked again here, as every other
+ * node will, and rights when the commit is applied.
  */
 #include "sync/core_internal.h"
 #include "sync/newer.h"
@@ -33,6 +33,7 @@ struct draft_group {
 
 struct drafting {
     struct core *c;
+    struct mem *mem;
     struct arena *a;
     struct write_request *req;
     const struct member_user *author;
@@ -250,7 +251,7 @@ static void count_cells(struct draft_record *rec)
     }
 }
 
-/* Writes a cell and notes it for core_take_own. */
+/* Writes a cell and notes it for core_take_own. A value that our own rules refuse is the caller's error. */
 static void put_cell(
     struct emitting *em, const struct draft_group *g, const struct draft_record *rec, const struct part_cell *cell)
 {
@@ -259,6 +260,11 @@ static void put_cell(
     part_put_cell(em->plain, cell);
     if (f != NULL && f->merge == MERGE_DERIVED) {
         return; /* nobody applies it */
+    }
+    enum err e = f == NULL ? ERR_OK : field_accepts(f, em->dr->a, cell->value);
+    if (e != ERR_OK) {
+        em->out->err = e == ERR_NOMEM ? e : ERR_DENIED;
+        return;
     }
     em->cells[em->cell_count++] = (struct own_cell){ .cell = *cell,
         .at = { .desc = rec->from->desc,
@@ -384,78 +390,42 @@ static enum err put_group(struct emitting *em, struct draft_group *g)
     return em->out->err;
 }
 
-static enum err make_header(struct drafting *dr, struct now now, struct commit_header *h)
+static enum err make_header(struct drafting *dr, const struct write_line *line, struct now now, struct commit_header *h)
 {
     struct core *c = dr->c;
-    const struct head *own = core_head(c, c->self.number, c->epoch);
     uint8_t hash[32];
-    *h = (struct commit_header){
-        .dot = { .node = c->self.number, .epoch = c->epoch, .seq = own == NULL ? 1 : own->upto + 1 }
-    };
-    if (core_counts(c, h->dot) == ERR_CONFLICT) {
-        return ERR_CONFLICT; /* this epoch has forked, and there was no other to be had */
-    }
-    h->hlc = hlc_tick(c->hlc, now);
+    *h = (struct commit_header){ .dot = { .node = c->self.number, .epoch = c->epoch, .seq = line->seq + 1 } };
+    h->hlc = hlc_tick(line->hlc, now);
     h->member_number = members_head(c->members, hash);
     if (!members_hash16_at(c->members, h->member_number, h->member_hash)) {
         return ERR_BUG;
     }
-    if (own != NULL) {
-        memcpy(h->prev, own->hash, sizeof(h->prev));
-    }
+    memcpy(h->prev, line->hash, sizeof(h->prev));
     rng_fill(c->rng, h->salt, sizeof(h->salt));
     h->group_count = (uint32_t)dr->group_count;
     return ERR_OK;
 }
 
-/* What core_write makes of the drafts. */
 struct made {
     struct buf out; /* the commit; v borrows from it */
     struct buf secrets;
-    struct buf plain;
-    struct buf packed;
     struct own_part *parts;
     struct commit_view v;
     uint8_t hash[COMMIT_HASH_BYTES];
 };
 
-/* Header, signature place, body; then root and signature over the finished bytes. */
-static enum err emit(struct drafting *dr, struct now now, struct made *m)
+/* Root and signature over the finished bytes. */
+static enum err sign(struct drafting *dr, struct made *m, size_t header_len)
 {
-    struct commit_header header;
-    struct buf *out = &m->out;
+    const uint8_t *group_id = members_group_id(dr->c->members);
     uint8_t root[COMMIT_HASH_BYTES];
-    m->parts = arena_array(dr->a, dr->group_count * CLASS_COUNT, sizeof(*m->parts));
-    enum err e = m->parts == NULL ? ERR_NOMEM : make_header(dr, now, &header);
-    if (e != ERR_OK) {
-        return e;
-    }
-    struct emitting em = {
-        .dr = dr, .header = &header, .out = out, .plain = &m->plain, .packed = &m->packed, .parts = m->parts
-    };
-    commit_header_put(out, &header);
-    size_t header_len = out->len;
-    (void)buf_reserve(out, COMMIT_SIGNATURE_BYTES);
-    for (size_t i = 0; e == ERR_OK && i < dr->group_count; i++) {
-        em.group_index = (uint32_t)i;
-        e = put_group(&em, &dr->groups[i]);
-        if (dr->groups[i].from->is_new) {
-            buf_put(&m->secrets, dr->groups[i].dossier.secret, SECRET_BYTES);
-        }
-    }
-    if (e == ERR_OK) {
-        e = m->secrets.err;
-    }
-    if (e == ERR_OK) {
-        e = commit_parse(buf_view(out), &m->v);
-    }
+    enum err e = commit_parse(buf_view(&m->out), &m->v);
     if (e == ERR_OK) {
         e = seal_root(&m->v, dr->a, root);
     }
     if (e == ERR_OK) {
-        seal_sign_commit(
-            members_group_id(dr->c->members), m->v.header_bytes, root, dr->c->self.sign_secret, out->ptr + header_len);
-        seal_commit_hash(members_group_id(dr->c->members), m->v.header_bytes, root, m->hash);
+        seal_sign_commit(group_id, m->v.header_bytes, root, dr->c->self.sign_secret, m->out.ptr + header_len);
+        seal_commit_hash(group_id, m->v.header_bytes, root, m->hash);
     }
     return e;
 }
@@ -466,42 +436,125 @@ static void wipe(struct buf *b)
     buf_release(b);
 }
 
-enum err core_write(
-    struct core *c, struct arena *a, struct now now, struct write_request *req, struct dot *dot, struct why *why)
+/* Header, place of the signature, body. */
+static enum err emit(struct drafting *dr, const struct write_line *line, struct now now, struct made *m)
 {
-    struct drafting dr = { .c = c, .a = a, .req = req, .author = members_user(c->members, req->author), .why = why };
-    struct made m;
+    struct commit_header header;
+    struct buf plain;
+    struct buf packed;
+    m->parts = arena_array(dr->a, dr->group_count * CLASS_COUNT, sizeof(*m->parts));
+    enum err e = m->parts == NULL ? ERR_NOMEM : make_header(dr, line, now, &header);
+    if (e != ERR_OK) {
+        return e;
+    }
+    buf_init(&plain, dr->mem, COMMIT_MAX_BYTES);
+    buf_init(&packed, dr->mem, PART_MAX_BYTES);
+    struct emitting em = {
+        .dr = dr, .header = &header, .out = &m->out, .plain = &plain, .packed = &packed, .parts = m->parts
+    };
+    commit_header_put(&m->out, &header);
+    size_t header_len = m->out.len;
+    (void)buf_reserve(&m->out, COMMIT_SIGNATURE_BYTES);
+    for (size_t i = 0; e == ERR_OK && i < dr->group_count; i++) {
+        em.group_index = (uint32_t)i;
+        e = put_group(&em, &dr->groups[i]);
+        if (dr->groups[i].from->is_new) {
+            buf_put(&m->secrets, dr->groups[i].dossier.secret, SECRET_BYTES);
+        }
+    }
+    wipe(&plain);
+    wipe(&packed);
+    if (e == ERR_OK) {
+        e = m->secrets.err;
+    }
+    return e == ERR_OK ? sign(dr, m, header_len) : e;
+}
+
+enum err core_line_start(const struct core *c, struct mem *mem, struct write_line *out)
+{
+    const struct head *own = core_head(c, c->self.number, c->epoch);
+    *out = (struct write_line){ .mem = mem, .hlc = c->hlc, .seq = own == NULL ? 0 : own->upto };
+    if (own != NULL) {
+        memcpy(out->hash, own->hash, sizeof(out->hash));
+    }
+    const struct dot next = { .node = c->self.number, .epoch = c->epoch, .seq = out->seq + 1 };
+    /* This epoch has forked, and there was no other to be had. */
+    return core_counts(c, next) == ERR_CONFLICT ? ERR_CONFLICT : ERR_OK;
+}
+
+void core_made_release(struct made *m)
+{
+    if (m != NULL) {
+        wipe(&m->secrets);
+        buf_release(&m->out);
+    }
+}
+
+static enum err make(struct drafting *dr, struct write_line *line, struct now now, struct made *m)
+{
+    dr->groups = arena_array(dr->a, dr->req->group_count, sizeof(*dr->groups));
+    enum err e = dr->groups == NULL ? ERR_NOMEM : ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < dr->req->group_count; i++) {
+        e = draft_group(dr, &dr->req->groups[i]);
+    }
+    if (e != ERR_OK || dr->group_count == 0) {
+        return e;
+    }
+    e = emit(dr, line, now, m);
+    if (e == ERR_OK) {
+        line->seq = m->v.header.dot.seq;
+        line->hlc = m->v.header.hlc;
+        memcpy(line->hash, m->hash, sizeof(line->hash));
+    }
+    return e;
+}
+
+enum err core_make(struct core *c, struct write_line *line, struct arena *a, struct now now, struct write_request *req,
+    struct made **out, struct why *why)
+{
+    struct drafting dr = {
+        .c = c, .mem = line->mem, .a = a, .req = req, .author = members_user(c->members, req->author), .why = why
+    };
     check(req->group_count > 0 && req->group_count <= COMMIT_GROUPS_MAX);
+    *out = NULL;
     if (dr.author == NULL) {
         return why_set(why, ERR_DENIED, "没有这个员工", "no such user");
     }
-    buf_init(&m.out, c->mem, COMMIT_MAX_BYTES);
-    buf_init(&m.secrets, c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
-    buf_init(&m.plain, c->mem, COMMIT_MAX_BYTES);
-    buf_init(&m.packed, c->mem, PART_MAX_BYTES);
-    dr.groups = arena_array(a, req->group_count, sizeof(*dr.groups));
-    enum err e = dr.groups == NULL ? ERR_NOMEM : ERR_OK;
-    for (size_t i = 0; e == ERR_OK && i < req->group_count; i++) {
-        e = draft_group(&dr, &req->groups[i]);
+    struct made *m = arena_alloc(a, sizeof(*m));
+    if (m == NULL) {
+        return ERR_NOMEM;
     }
-    if (e == ERR_OK && dr.group_count == 0) {
-        *dot = (struct dot){ 0 };
-        goto out;
+    buf_init(&m->out, line->mem, COMMIT_MAX_BYTES);
+    buf_init(&m->secrets, line->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
+    enum err e = make(&dr, line, now, m);
+    if (e == ERR_OK && dr.group_count > 0) {
+        *out = m;
+        return ERR_OK;
     }
+    core_made_release(m);
+    return e;
+}
+
+enum err core_take_made(struct core *c, const struct made *m)
+{
+    c->hlc = m->v.header.hlc;
+    return core_take_own(c, &m->v, m->hash, buf_view(&m->secrets), m->parts);
+}
+
+enum err core_write(
+    struct core *c, struct arena *a, struct now now, struct write_request *req, struct dot *dot, struct why *why)
+{
+    struct write_line line;
+    struct made *m = NULL;
+    *dot = (struct dot){ 0 };
+    enum err e = core_line_start(c, c->mem, &line);
     if (e == ERR_OK) {
-        e = emit(&dr, now, &m);
+        e = core_make(c, &line, a, now, req, &m, why);
     }
-    if (e == ERR_OK) {
-        c->hlc = m.v.header.hlc;
-        e = core_take_own(c, &m.v, m.hash, buf_view(&m.secrets), m.parts);
+    if (e == ERR_OK && m != NULL) {
+        e = core_take_made(c, m);
+        *dot = m->v.header.dot;
     }
-    if (e == ERR_OK) {
-        *dot = m.v.header.dot;
-    }
-out:
-    wipe(&m.secrets);
-    wipe(&m.plain);
-    wipe(&m.packed);
-    buf_release(&m.out);
+    core_made_release(m);
     return e;
 }

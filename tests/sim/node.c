@@ -66,10 +66,11 @@ static void *node_resize(void *ctx, void *ptr, size_t old_bytes, size_t new_byte
     return realloc(ptr, new_bytes);
 }
 
-static void take_memory(struct sim_node *n)
+static void take_over(struct sim_node *n)
 {
     n->app->mem.resize = node_resize;
     n->app->mem.ctx = n;
+    n->app->may_thread = false;
 }
 
 static struct bytes passphrase_of(const struct sim_node *n)
@@ -100,7 +101,7 @@ void node_found(struct sim *s)
     if (e != ERR_OK) {
         sim_fail(s, SIM_WRONG, "setup", "founding: %s", err_en(e));
     }
-    take_memory(n);
+    take_over(n);
     n->number = 1;
     n->exists = true;
     node_note_durable(n);
@@ -208,7 +209,7 @@ enum err node_open(struct sim_node *n)
         e = app_open(PLACE_HOME, passphrase_of(n), &n->app, &why);
     }
     if (e == ERR_OK) {
-        take_memory(n);
+        take_over(n);
         e = sync_new(&n->app->core, &n->sync);
     }
     if (e != ERR_OK) {
