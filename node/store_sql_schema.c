@@ -47,6 +47,8 @@ const char *store_sql_space_table(enum store_space space)
         [SPACE_URGENT] = "kv_urgent",
         [SPACE_WAITING] = "kv_waiting",
         [SPACE_BOX] = "kv_box",
+        [SPACE_LETTER] = "kv_letter",
+        [SPACE_GAP] = "kv_gap",
         [SPACE_FORK] = "kv_fork",
     };
     check((unsigned)space < SPACE_COUNT);

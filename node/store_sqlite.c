@@ -246,9 +246,9 @@ static enum err store_scan(struct store *s, enum store_space space, struct bytes
 
 static enum err clear_tables(struct store_sqlite *q)
 {
-    enum err e =
-        sql_exec(q->db, "DELETE FROM touch; DELETE FROM kv_conflict; DELETE FROM kv_contested; DELETE FROM kv_urgent; "
-                        "UPDATE dossier SET owner = 0, seen = x'', dots = x''");
+    enum err e = sql_exec(q->db,
+        "DELETE FROM touch; DELETE FROM kv_conflict; DELETE FROM kv_contested; DELETE FROM kv_urgent; DELETE FROM kv_gap; "
+        "UPDATE dossier SET owner = 0, seen = x'', dots = x''");
     for (size_t i = 0; i < ARRAY_LEN(q->tables) && e == ERR_OK; i++) {
         if (q->tables[i].desc != NULL) {
             char *text = sqlite3_mprintf("DELETE FROM \"e_%s\"", q->tables[i].desc->name);

@@ -115,6 +115,7 @@ static void put_commits(struct buf *b, struct arena *a, const struct wire_messag
         items[i].commit = to_pb(in->items[i].commit);
         items[i].secrets = to_pb(in->items[i].secrets);
         items[i].boxes = to_pb(in->items[i].boxes);
+        items[i].letter = to_pb(in->items[i].letter);
         items[i].node = in->items[i].node;
         items[i].epoch = in->items[i].epoch;
         items[i].upto = in->items[i].upto;
@@ -304,6 +305,7 @@ static enum err take_items(struct arena *a, const Jipan__Commits *in, struct wir
         items[i] = (struct wire_item){ .commit = from_pb(item->commit),
             .secrets = from_pb(item->secrets),
             .boxes = from_pb(item->boxes),
+            .letter = from_pb(item->letter),
             .node = item->node,
             .epoch = item->epoch,
             .upto = item->upto };

@@ -47,6 +47,7 @@ struct wire_item {
     struct bytes commit;
     struct bytes secrets;
     struct bytes boxes;
+    struct bytes letter;
     uint32_t node;
     uint32_t epoch;
     uint64_t upto;

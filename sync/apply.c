@@ -44,6 +44,9 @@ struct applying {
     bool has_applied; /* at least one part */
     bool has_urgent; /* among what was applied */
     bool is_early; /* held before its turn, see early.c */
+    struct bytes had; /* what the dossier had seen */
+    bool has_gap; /* and of what this commit had seen something is not held */
+    bool has_looked; /* for that; the parts of a group have one context */
     struct dot missing; /* named by the context of the part at hand and not known to exist */
     struct new_ids ids;
     struct judged *cells; /* of the part at hand */
@@ -270,6 +273,19 @@ static enum err judge_part(struct applying *ap, struct open_part *part, bool is_
     return e;
 }
 
+static enum err look_for_gaps(struct applying *ap, const struct vv *context)
+{
+    struct vv had = { 0 };
+    struct reader r = reader_of(ap->had);
+    if (ap->has_looked || ap->own != NULL || ap->g->is_new) {
+        return ERR_OK;
+    }
+    ap->has_looked = true;
+    enum err e = ap->had.len > 0 ? err_of_stored(vv_take(&r, ap->a, &had)) : ERR_OK;
+    const struct gap_query q = { .dossier = ap->dossier->id, .had = &had, .dot = ap->v->header.dot };
+    return e == ERR_OK ? gap_look(ap->c, &q, context, &ap->has_gap) : e;
+}
+
 static enum err apply_part(struct applying *ap, const struct part_item *item)
 {
     const struct own_part *own = ap->own == NULL ? NULL : (*ap->own)++;
@@ -299,6 +315,7 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
     if (turn == ERR_OK) {
         ap->has_applied = true;
         ap->creator = ap->creator == 0 ? ap->author->number : ap->creator;
+        e = look_for_gaps(ap, &part.head.context);
     }
     for (size_t i = 0; e == ERR_OK && i < ap->cell_count; i++) {
         e = apply_cell(ap, &part.head, &ap->cells[i]);
@@ -433,6 +450,16 @@ static enum err put_dossier(struct applying *ap, const struct dossier *before)
         d->owner = owner_of_new(ap);
     }
     d->seen = ap->has_applied ? d->seen : before->seen;
+    bool has_gap = ap->has_gap;
+    if ((before->flags & DOSSIER_HAS_GAP) != 0) {
+        bool left = false;
+        enum err e = gap_filled(ap->c, ap->a, d->id, ap->v->header.dot, &left);
+        if (e != ERR_OK) {
+            return e;
+        }
+        has_gap = has_gap || left;
+    }
+    d->flags = has_gap ? d->flags | DOSSIER_HAS_GAP : d->flags & ~(uint32_t)DOSSIER_HAS_GAP;
     return core_put_dossier(ap->c, ap->is_stored ? before : NULL, d, &ap->v->header.dot);
 }
 
@@ -447,7 +474,9 @@ static enum err list_urgent(struct applying *ap)
 enum err core_apply_group(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
     struct dossier *d, bool is_stored, const struct own_part **own)
 {
-    struct applying ap = { .c = c, .a = a, .v = v, .g = g, .dossier = d, .is_stored = is_stored, .own = own };
+    struct applying ap = {
+        .c = c, .a = a, .v = v, .g = g, .dossier = d, .is_stored = is_stored, .own = own, .had = d->seen
+    };
     const struct dossier before = *d;
     ap.is_early = own == NULL && core_is_early(c, v->header.dot);
     enum err e = raise_seen(&ap);

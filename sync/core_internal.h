@@ -131,6 +131,21 @@ MUST_USE enum err waiting_retry_node(struct core *c, uint32_t node);
 MUST_USE enum err waiting_clear(struct core *c);
 MUST_USE enum err waiting_drop(struct core *c, struct dossier_id dossier);
 
+/* --- gap.c: commits of a dossier that contexts name and that are not held ---------------------------------------- */
+
+struct gap_query {
+    struct dossier_id dossier;
+    const struct vv *had; /* what the dossier had seen before this commit */
+    struct dot dot; /* the commit whose context it is; it counts */
+};
+/* Lists what the context names and is not held; *found is set when there is any. Everything it names exists
+ * (waiting_check). */
+MUST_USE enum err gap_look(struct core *c, const struct gap_query *q, const struct vv *context, bool *found);
+/* The commit is held now. *left: the dossier still has gaps. */
+MUST_USE enum err gap_filled(struct core *c, struct arena *a, struct dossier_id id, struct dot dot, bool *left);
+MUST_USE enum err gap_dots(struct core *c, struct dossier_id id, struct dots *out);
+MUST_USE enum err gap_drop(struct core *c, struct arena *a, struct dossier_id id);
+
 /* --- more.c: a commit that is settled already, with more of it than is held ------------------------------------- */
 
 /* secrets: as for core_ingest, counted. Errors: those of core_ingest; ERR_EXISTS nothing new; ERR_CONFLICT not the

@@ -5,6 +5,7 @@
  */
 #include "sync/core_internal.h"
 #include "sync/fork.h"
+#include "sync/letter.h"
 
 static bool keep_others(void *ctx, const struct group_item *g, struct dossier_id dossier, const struct part_item *part)
 {
@@ -42,6 +43,10 @@ static enum err reduce_commit(struct core *c, struct arena *a, struct dot dot, s
     enum err e = core_log_get(c, a, dot, &v);
     if (e != ERR_OK) {
         return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    e = letter_write(c, a, &v);
+    if (e != ERR_OK) {
+        return e;
     }
     buf_init(&rest, c->mem, COMMIT_MAX_BYTES);
     e = seal_reduce(&v, a, keep_others, &gone, &rest, &any);
@@ -94,6 +99,9 @@ enum err core_forget(struct core *c, struct arena *a, struct dossier_id dossier)
     }
     if (e == ERR_OK) {
         e = quarantine_drop(c, dossier);
+    }
+    if (e == ERR_OK) {
+        e = gap_drop(c, a, dossier);
     }
     return e == ERR_OK && is_stored ? core_drop_dossier(c, &d) : e;
 }

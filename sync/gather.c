@@ -1,11 +1,13 @@
 /*
  * Owns: choosing and reducing what a given node may have beyond a given version vector. Invariants: a part is handed
- * out only if the node is entitled to it now; a commit is handed out only when it is held whole, so a partial holder
- * can never make another node believe it has everything; a batch is bounded in bytes and items. Does not send, and does
+ * out only if the node is entitled to it now; a commit is handed out only when it is held whole, or was sealed whole
+ * for the node before something of it was forgotten here, so a partial holder can never make another node believe it
+ * has everything; a batch is bounded in bytes and items. Does not send, and does
  * not note the release: callers do, before bytes leave.
  */
 #include "sync/gather.h"
 
+#include "sync/letter.h"
 #include "sync/relay.h"
 #include "sync/scope.h"
 
@@ -137,6 +139,58 @@ static enum err add_any(struct gathering *ga, const struct commit_view *v)
     return is_whole && ga->only == NULL ? add_commit(ga, v, v) : add_reduced(ga, v);
 }
 
+static void settle(struct gathering *ga, struct dot dot)
+{
+    ga->last = dot;
+    ga->expected_seq = dot.seq + 1;
+}
+
+/* Whether another item of so many bytes would be too much. */
+static bool fills(struct gathering *ga, size_t len)
+{
+    ga->is_full = ga->bytes > 0 && (ga->bytes + len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
+    return ga->is_full;
+}
+
+/* Of a commit of our own something was forgotten: whoever lacks it gets the letter. ERR_BUSY: there is none for it. */
+static enum err give_letter(struct gathering *ga, struct dot dot)
+{
+    struct letter l;
+    arena_reset(ga->g->work);
+    enum err e = letter_for(ga->g->core, ga->g->work, dot, ga->g->to->number, &l);
+    if (e != ERR_OK || fills(ga, l.bytes.len)) {
+        return e == ERR_OK || e == ERR_NOT_FOUND ? ERR_BUSY : e;
+    }
+    if (core_counts(ga->g->core, dot) != ERR_OK) {
+        add_withheld(ga, dot);
+        settle(ga, dot);
+        return ERR_OK;
+    }
+    struct wire_item *item = &ga->out->items[ga->out->count];
+    *item = (struct wire_item){ .node = 0 };
+    e = arena_dup(ga->g->out, l.bytes, &item->letter);
+    if (e == ERR_OK) {
+        ga->out->count++;
+        ga->out->commits++;
+        ga->out->dossiers += l.groups;
+        ga->bytes += item->letter.len + 16;
+        settle(ga, dot);
+    }
+    return e;
+}
+
+/* Commits of the origin up to there of which the log has nothing. */
+static enum err give_letters(struct gathering *ga, const struct dot *upto)
+{
+    enum err e = ERR_OK;
+    bool is_ours = upto->node == ga->g->core->self.number && !ga->is_relay;
+    while (e == ERR_OK && ga->expected_seq <= upto->seq) {
+        const struct dot dot = { .node = upto->node, .epoch = upto->epoch, .seq = ga->expected_seq };
+        e = is_ours ? give_letter(ga, dot) : ERR_BUSY;
+    }
+    return e;
+}
+
 /* ERR_BUSY ends the scan: the batch is full, or the rest of this origin is not ours to give. */
 static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
 {
@@ -150,15 +204,18 @@ static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
     if (e != ERR_OK) {
         return err_of_stored(e);
     }
-    ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
-    if (ga->is_full || dot.seq != ga->expected_seq || (!ga->is_covered && !relay_is_whole(&v))) {
-        return ERR_BUSY;
+    const struct dot before = { .node = dot.node, .epoch = dot.epoch, .seq = dot.seq - 1 };
+    e = give_letters(ga, &before);
+    if (e == ERR_OK && !ga->is_covered && !relay_is_whole(&v)) {
+        return give_letters(ga, &dot);
+    }
+    if (e != ERR_OK || fills(ga, value.len)) {
+        return e == ERR_OK ? ERR_BUSY : e;
     }
     arena_reset(ga->g->work);
     e = add_any(ga, &v);
     if (e == ERR_OK) {
-        ga->last = dot;
-        ga->expected_seq = dot.seq + 1;
+        settle(ga, dot);
     }
     return e;
 }
@@ -187,6 +244,9 @@ static enum err gather_origin(struct gathering *ga, const struct head *h)
     dot_key((struct dot){ .node = h->node, .epoch = h->epoch, .seq = known + 1 }, from);
     dot_key((struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto + 1 }, to);
     enum err e = store->ops->scan(store, SPACE_LOG, BYTES_OF(from), BYTES_OF(to), false, gather_commit, ga);
+    if (e == ERR_OK) {
+        e = give_letters(ga, &(struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto });
+    }
     e = e == ERR_BUSY ? ERR_OK : e;
     if (e == ERR_OK && ga->last.seq != 0) {
         e = vv_raise(ga->g->known, ga->g->known_arena, ga->last);
@@ -237,8 +297,7 @@ static enum err gather_one(struct gathering *ga, struct dot dot)
     if (ga->is_early && !ga->is_covered && !relay_is_whole(&v)) {
         return ERR_OK;
     }
-    ga->is_full = ga->bytes > 0 && (ga->bytes + value.len > ga->g->bytes_max || ga->out->count + 1 >= GATHER_ITEMS_MAX);
-    return ga->is_full ? ERR_OK : add_any(ga, &v);
+    return fills(ga, value.len) ? ERR_OK : add_any(ga, &v);
 }
 
 static enum err gather_each(

@@ -10,9 +10,9 @@
 
 void marks_of(const struct dossier *d, uint8_t out[MARK_BYTES])
 {
-    const struct bytes pieces[2] = { BYTES_OF(d->id.b), d->seen };
+    const struct bytes pieces[3] = { BYTES_OF(d->id.b), d->seen, BYTES_LIT("gap") };
     check(d->seen.len > 0);
-    seal_hash(out, MARK_BYTES, "jipan/mark/v1", NULL, pieces, 2);
+    seal_hash(out, MARK_BYTES, "jipan/mark/v1", NULL, pieces, (d->flags & DOSSIER_HAS_GAP) != 0 ? 3 : 2);
 }
 
 uint32_t marks_holder(const struct dossier *d)

@@ -14,7 +14,7 @@
  * its secret, does not.
  */
 
-/* Over id and seen. Only for dossiers that count. */
+/* Over id and seen, and whether there are gaps below that. Only for dossiers that count. */
 void marks_of(const struct dossier *d, uint8_t out[MARK_BYTES]);
 
 /* Who holds it: the owner, for want of one the creator, 0 for neither. */

@@ -8,12 +8,19 @@
 
 #include "schema/base/check.h"
 #include "sync/causal.h"
+#include "sync/core_internal.h"
 #include "sync/scope.h"
 #include "sync/session_internal.h"
 
 enum repair_step { STEP_ASK, STEP_TOTAL, STEP_RUN, STEP_WANTS };
 
-enum { WANTS_BYTES = 32 << 10, WANT_BYTES_MAX = 1 << 18, ITEMS_BYTES_MAX = 512 << 20, PROOF_ARENA_BYTES = 16 << 20 };
+enum {
+    WANTS_BYTES = 32 << 10,
+    WANT_BYTES_MAX = 1 << 18,
+    WANT_HELD_MAX = 1024,
+    ITEMS_BYTES_MAX = 512 << 20,
+    PROOF_ARENA_BYTES = 16 << 20
+};
 
 static const struct member_node *self_node(const struct sync *s)
 {
@@ -255,15 +262,70 @@ static enum err take_total(struct sync *s, struct session *ses, struct reader *r
 /* --- wants
  * ------------------------------------------------------------------------------------------------------------------ */
 
-static enum err want(struct sync *s, struct session *ses, struct buf *b, struct dossier_id id, struct bytes seen)
+struct holding {
+    struct vv seen;
+    struct dots dots;
+};
+
+static enum err note_beyond(void *ctx, struct dot dot)
 {
-    buf_put(b, id.b, sizeof(id.b));
-    buf_put_blob(b, seen);
-    if (b->err == ERR_OK && b->len < WANTS_BYTES) {
-        return ERR_OK;
+    struct holding *h = ctx;
+    return vv_covers(&h->seen, dot) ? ERR_OK : core_collect_dot(&h->dots, dot);
+}
+
+/* Of origins with a gap the vector says nothing; what is held of them is listed. */
+static enum err open_gaps(struct sync *s, const struct dossier *d, struct holding *h)
+{
+    struct dots gaps = { .a = &s->work };
+    enum err e = gap_dots(s->core, d->id, &gaps);
+    for (size_t i = 0; e == ERR_OK && i < gaps.count; i++) {
+        size_t kept = 0;
+        for (size_t k = 0; k < h->seen.count; k++) {
+            bool is_it = h->seen.at[k].node == gaps.at[i].node && h->seen.at[k].epoch == gaps.at[i].epoch;
+            h->seen.at[kept] = h->seen.at[k];
+            kept += is_it ? 0 : 1;
+        }
+        h->seen.count = kept;
     }
-    enum err e = b->err == ERR_OK ? send_body(s, ses, STEP_WANTS, buf_view(b)) : b->err;
-    buf_clear(b);
+    return e == ERR_OK ? s->core->store->ops->touch_scan(s->core->store, d->id, note_beyond, h) : e;
+}
+
+/* What we have of it, so that only the rest is sent: what was seen, and what is held besides, because nothing of it
+ * counts yet or something before it is missing. */
+static enum err want(struct sync *s, struct session *ses, struct buf *b, const struct dossier *d)
+{
+    struct holding h = { .dots = { .a = &s->work } };
+    struct reader r = reader_of(d->seen);
+    enum err e = d->seen.len > 0 ? err_of_stored(vv_take(&r, &s->work, &h.seen)) : ERR_OK;
+    if (e == ERR_OK && (d->flags & DOSSIER_HAS_GAP) != 0) {
+        e = open_gaps(s, d, &h);
+    }
+    if (e == ERR_OK) {
+        e = quarantine_dots(s->core, d->id, &h.dots);
+    }
+    if (e != ERR_OK) {
+        return e;
+    }
+    size_t count = h.dots.count < WANT_HELD_MAX ? h.dots.count : WANT_HELD_MAX;
+    struct buf seen;
+    buf_init(&seen, s->core->mem, WANT_BYTES_MAX);
+    if (h.seen.count > 0) {
+        vv_put(&seen, &h.seen);
+    }
+    buf_put(b, d->id.b, sizeof(d->id.b));
+    buf_put_blob(b, buf_view(&seen));
+    buf_put_varint(b, count);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t key[DOT_KEY_BYTES];
+        dot_key(h.dots.at[i], key);
+        buf_put(b, key, sizeof(key));
+    }
+    e = seen.err == ERR_OK ? b->err : seen.err;
+    buf_release(&seen);
+    if (e == ERR_OK && b->len >= WANTS_BYTES) {
+        e = send_body(s, ses, STEP_WANTS, buf_view(b));
+        buf_clear(b);
+    }
     return e;
 }
 
@@ -282,7 +344,8 @@ static enum err settle(struct sync *s, struct session *ses, struct buf *b, const
     }
     bool is_known = e == ERR_OK && own.seen.len > 0;
     if (d->kind == RECONCILE_DIFFERENT || !is_known) {
-        return want(s, ses, b, d->id, is_known ? own.seen : (struct bytes){ 0 });
+        const struct dossier nothing = { .id = d->id };
+        return want(s, ses, b, is_known ? &own : &nothing);
     }
     if (peer->kind != NODE_LAPTOP || scope_is_for(peer, own.kind, own.station, marks_holder(&own))) {
         return ERR_OK;
@@ -296,7 +359,7 @@ static enum err finish_run(struct sync *s, struct session *ses)
     struct repair *r = &ses->repair;
     struct buf b;
     enum err e = ERR_OK;
-    buf_init(&b, s->core->mem, WANTS_BYTES + WANT_BYTES_MAX);
+    buf_init(&b, s->core->mem, WANTS_BYTES + WANT_BYTES_MAX + WANT_HELD_MAX * DOT_KEY_BYTES + 16);
     end_run(ses);
     for (size_t i = 0; e == ERR_OK && i < r->found_count; i++) {
         e = settle(s, ses, &b, &r->found[i]);
@@ -336,13 +399,26 @@ struct wanting {
     struct sync *s;
     struct repair *r;
     struct vv seen;
+    struct bytes held; /* keys of dots */
 };
+
+static bool is_held(const struct wanting *w, struct dot dot)
+{
+    uint8_t key[DOT_KEY_BYTES];
+    dot_key(dot, key);
+    for (size_t i = 0; i + sizeof(key) <= w->held.len; i += sizeof(key)) {
+        if (memcmp(w->held.ptr + i, key, sizeof(key)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static enum err queue_dot(void *ctx, struct dot dot)
 {
     struct wanting *w = ctx;
     struct repair *r = w->r;
-    if (vv_covers(&w->seen, dot) || r->dot_count == REPAIR_DOTS_MAX) {
+    if (vv_covers(&w->seen, dot) || is_held(w, dot) || r->dot_count == REPAIR_DOTS_MAX) {
         return ERR_OK;
     }
     if (r->dot_count == r->dot_capacity) {
@@ -394,10 +470,11 @@ static enum err sort_queue(struct sync *s, struct repair *r)
     return ERR_OK;
 }
 
-static enum err take_want(struct sync *s, struct session *ses, struct dossier_id id, struct bytes seen)
+static enum err take_want(
+    struct sync *s, struct session *ses, struct dossier_id id, struct bytes seen, struct bytes held)
 {
     const struct member_node *peer = peer_node(s, ses);
-    struct wanting w = { .s = s, .r = &ses->repair };
+    struct wanting w = { .s = s, .r = &ses->repair, .held = held };
     struct dossier d = { 0 };
     struct reader r = reader_of(seen);
     arena_reset(&s->work);
@@ -417,12 +494,20 @@ static enum err take_wants(struct sync *s, struct session *ses, struct reader *r
     while (e == ERR_OK && r->left > 0) {
         struct dossier_id id;
         struct bytes seen = { 0 };
+        struct bytes held = { 0 };
+        uint64_t count = 0;
         e = reader_copy(r, id.b, sizeof(id.b));
         if (e == ERR_OK) {
             e = reader_blob(r, WANT_BYTES_MAX, &seen);
         }
         if (e == ERR_OK) {
-            e = take_want(s, ses, id, seen);
+            e = reader_varint_max(r, WANT_HELD_MAX, &count);
+        }
+        if (e == ERR_OK) {
+            e = reader_take(r, (size_t)count * DOT_KEY_BYTES, &held);
+        }
+        if (e == ERR_OK) {
+            e = take_want(s, ses, id, seen, held);
         }
     }
     return e == ERR_OK ? sort_queue(s, &ses->repair) : e;

@@ -65,7 +65,7 @@ static enum err add_dossier(void *ctx, const struct dossier *d)
     buf_put_u32be(&su->scratch, d->station);
     buf_put_u32be(&su->scratch, d->creator);
     buf_put_u32be(&su->scratch, d->owner);
-    buf_put_u32be(&su->scratch, d->flags);
+    buf_put_u32be(&su->scratch, d->flags & ~(uint32_t)DOSSIER_HAS_GAP);
     buf_put_blob(&su->scratch, d->seen);
     if (su->scratch.err == ERR_OK) {
         add_hash(su);

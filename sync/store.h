@@ -37,6 +37,8 @@ enum store_space {
     SPACE_WAITING, /* missing dot (16), quarantine key -> nothing: what waits for a commit that is not known to exist */
     SPACE_BOX, /* dot key (16) -> boxed secrets beside a commit, on relays (sync/relay.h) */
     SPACE_LEAVING, /* dossier id (10) -> nothing: it has to leave this node (sync/leaving.h) */
+    SPACE_LETTER, /* dot key (16) -> own commit of which something was forgotten, sealed for others (sync/letter.h) */
+    SPACE_GAP, /* dossier id (10), dot key (16) -> nothing: a commit of the dossier that is not held (sync/gap.c) */
     SPACE_FORK, /* proofs that an origin has forked, commits of branches that are not in the log: sync/fork.c */
     SPACE_COUNT,
 };
@@ -53,7 +55,8 @@ struct dossier {
     struct bytes seen; /* encoded version vector of the dots applied to this dossier (schema/vv.h) */
 };
 
-enum dossier_flag { DOSSIER_ERASED = 1 << 0 };
+/* HAS_GAP: of this node only, an earlier commit of the dossier is not held (sync/gap.c). */
+enum dossier_flag { DOSSIER_ERASED = 1 << 0, DOSSIER_HAS_GAP = 1 << 1 };
 
 /* One row: values in catalogue order of its entity (count = field_count), plus version blob and unknown newer fields.
  */
@@ -120,8 +123,8 @@ struct store_ops {
     enum err (*imported_put)(struct store *s, const uint8_t mark[STORE_MARK_BYTES]);
     enum err (*imported_has)(struct store *s, const uint8_t mark[STORE_MARK_BYTES], bool *out);
 
-    /* Empties every derived table (rows, touches, conflicts, contested, urgent, dossier seen/owner), keeps log, keys
-     * and the rest. */
+    /* Empties every derived table (rows, touches, conflicts, contested, urgent, gaps, dossier seen/owner), keeps log,
+     * keys and the rest. */
     enum err (*clear_derived)(struct store *s);
 };
 

@@ -5,6 +5,7 @@
 #include "sync/take.h"
 
 #include "sync/fork.h"
+#include "sync/letter.h"
 #include "sync/newer.h"
 #include "sync/relay.h"
 #include "sync/scope.h"
@@ -122,7 +123,7 @@ static enum err raise_known(const struct taking *t, const struct wire_item *item
     return e == ERR_OK && !is_jump(t, v.header.dot) ? vv_raise(t->known, t->known_arena, v.header.dot) : e;
 }
 
-enum err take_item(const struct taking *t, const struct wire_item *item, struct taken *out)
+static enum err take_plain(const struct taking *t, const struct wire_item *item, struct taken *out)
 {
     arena_reset(t->work);
     *out = (struct taken){ .is_commit = item->commit.len > 0 };
@@ -140,6 +141,28 @@ enum err take_item(const struct taking *t, const struct wire_item *item, struct 
         return e == ERR_GAP ? take_jump(t, item, e, out) : e;
     }
     return e == ERR_OK || e == ERR_EXISTS ? raise_known(t, item) : e;
+}
+
+/* What the giver has forgotten itself: opened, it is a commit like any other. */
+static enum err take_letter(const struct taking *t, const struct wire_item *item, struct taken *out)
+{
+    struct wire_item inside = { .node = 0 };
+    struct arena a;
+    if (item->commit.len + item->secrets.len + item->boxes.len > 0 || item->upto != 0) {
+        return ERR_PROTOCOL;
+    }
+    arena_init(&a, t->core->mem, LETTER_ARENA_BYTES);
+    enum err e = letter_open(t->core, &a, item->letter, &inside.commit, &inside.secrets);
+    if (e == ERR_OK) {
+        e = take_plain(t, &inside, out);
+    }
+    arena_release(&a);
+    return e;
+}
+
+enum err take_item(const struct taking *t, const struct wire_item *item, struct taken *out)
+{
+    return item->letter.len > 0 ? take_letter(t, item, out) : take_plain(t, item, out);
 }
 
 enum err take_members(const struct taking *t, const struct bytes *entries, size_t count)

@@ -613,7 +613,7 @@ static void clear_derived_empties_what_can_be_rebuilt(void **state)
     ok(t->s->ops->clear_derived(t->s));
     commit(t);
     for (enum store_space s = 0; s < SPACE_COUNT; s++) {
-        bool is_derived = s == SPACE_CONFLICT || s == SPACE_CONTESTED || s == SPACE_URGENT;
+        bool is_derived = s == SPACE_CONFLICT || s == SPACE_CONTESTED || s == SPACE_URGENT || s == SPACE_GAP;
         assert_int_equal(got(t, t->s, s, "k") == NULL, is_derived);
     }
     struct row row;

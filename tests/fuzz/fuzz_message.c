@@ -43,6 +43,7 @@ static void check_same(const struct wire_message *x, const struct wire_message *
     for (size_t i = 0; x->items != NULL && i < x->count; i++) {
         check(bytes_equal(x->items[i].commit, y->items[i].commit));
         check(bytes_equal(x->items[i].secrets, y->items[i].secrets));
+        check(bytes_equal(x->items[i].letter, y->items[i].letter));
         check(bytes_equal(x->items[i].boxes, y->items[i].boxes));
         check(x->items[i].node == y->items[i].node && x->items[i].epoch == y->items[i].epoch);
         check(x->items[i].upto == y->items[i].upto);

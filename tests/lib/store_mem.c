@@ -654,6 +654,7 @@ static enum err mem_clear_derived(struct store *s)
     clear_map(q, SPACE_CONFLICT);
     clear_map(q, SPACE_CONTESTED);
     clear_map(q, SPACE_URGENT);
+    clear_map(q, SPACE_GAP);
     clear_map(q, MAP_TOUCH);
     clear_map(q, MAP_ROW);
     for (size_t i = 0; i < q->maps[MAP_DOSSIER].count; i++) {

@@ -165,9 +165,48 @@ static void test_laptop_changes_hands(void **state)
     fleet_free(w.f);
 }
 
+/* The laptop was told that two changes are not for it; then it gets the customer from a station that lacks them, and
+ * then, in its turn, a change made after them. Nothing in the vectors shows the two. */
+static void test_changes_in_the_middle(void **state)
+{
+    (void)state;
+    struct world w = world_new(2);
+    uint32_t laptop = fleet_laptop(w.f, w.buddy);
+    world_teach_all(&w);
+    struct record_id id = fleet_customer(w.f, 1, w.seller, "陈大文");
+    fleet_connect(w.f, 1, 2);
+    quiet(&w);
+    fleet_cut_all(w.f);
+    assert_int_equal(fleet_set(w.f, 1, w.seller, ENTITY_CUSTOMER, id, "sex", "F"), ERR_OK);
+    assert_int_equal(fleet_set(w.f, 1, w.seller, ENTITY_CUSTOMER, id, "occupation", "医生"), ERR_OK);
+    fleet_connect(w.f, laptop, 1);
+    quiet(&w);
+    fleet_cut_all(w.f);
+    (void)fleet_assign(w.f, 2, w.seller, id, "u3", "2026-01-01T00:00:00Z");
+    fleet_connect(w.f, laptop, 2);
+    quiet(&w);
+    assert_string_equal(fleet_get(w.f, laptop, ENTITY_CUSTOMER, id, "sex"), "");
+    fleet_cut_all(w.f);
+    fleet_connect(w.f, 1, 2);
+    quiet(&w);
+    fleet_cut_all(w.f);
+    assert_int_equal(fleet_set(w.f, 1, w.buddy, ENTITY_CUSTOMER, id, "remark", "后来"), ERR_OK);
+    fleet_connect(w.f, laptop, 1);
+    quiet(&w);
+    assert_string_equal(fleet_get(w.f, laptop, ENTITY_CUSTOMER, id, "remark"), "后来");
+    assert_string_equal(fleet_get(w.f, laptop, ENTITY_CUSTOMER, id, "sex"), "F");
+    assert_string_equal(fleet_get(w.f, laptop, ENTITY_CUSTOMER, id, "occupation"), "医生");
+    assert_int_equal(fleet_space_count(w.f, laptop, SPACE_GAP), 0);
+    assert_int_equal(fleet_rebuild(w.f, laptop), ERR_OK);
+    assert_int_equal(fleet_space_count(w.f, laptop, SPACE_GAP), 0);
+    assert_true(fleet_session(w.f, 1, laptop).is_caught_up);
+    fleet_free(w.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_hand_over), cmocka_unit_test(test_hand_over_while_away),
-        cmocka_unit_test(test_scope_of_a_station), cmocka_unit_test(test_laptop_changes_hands) };
+        cmocka_unit_test(test_scope_of_a_station), cmocka_unit_test(test_laptop_changes_hands),
+        cmocka_unit_test(test_changes_in_the_middle) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
