@@ -84,18 +84,22 @@ static bool touches(const struct sim *s, const struct sim_ack *ack, size_t recor
     return false;
 }
 
-/* A node that holds a part cannot give back to the others what they lost: commits of which it lacks a part, or the
- * ones before them. */
-static bool was_set_back(const struct sim *s, const struct sim_record *r)
+static bool touches_customer(const struct sim *s, const struct sim_ack *ack, struct record_id customer)
 {
-    for (size_t i = 0; i < s->ack_count; i++) {
-        for (size_t k = 0; s->acks[i].is_at_risk && k < s->record_count; k++) {
-            if (record_id_compare(s->records[k].customer, r->customer) == 0 && touches(s, &s->acks[i], k)) {
-                return true;
-            }
-        }
+    bool any = false;
+    for (size_t i = 0; i < ack->note_count; i++) {
+        any = any || record_id_compare(s->records[s->notes[ack->first_note + i].record].customer, customer) == 0;
     }
-    return false;
+    return any;
+}
+
+bool check_was_set_back(const struct sim *s, const struct sim_record *r)
+{
+    bool was = false;
+    for (size_t i = 0; i < s->ack_count; i++) {
+        was = was || (s->acks[i].is_at_risk && touches_customer(s, &s->acks[i], r->customer));
+    }
+    return was;
 }
 
 /* By whom the first node, which holds everything, says the customer is held: a laptop has exactly its owner's, also
@@ -125,16 +129,7 @@ static void check_held(struct sim_node *n, struct sim_node *first, const struct 
     record_id_text(r->id, id);
     bool is_short = e == ERR_NOT_FOUND && f == ERR_OK && is_for_it;
     bool differs = e == ERR_OK && (f != ERR_OK || !same_row(&mine, &theirs, d));
-    if (check_is_set_back(s, n) && (is_short || differs || (e == ERR_OK && !is_for_it))) {
-        s->totals->set_back_gaps++;
-        return;
-    }
-    if (n->is.kind == NODE_LAPTOP && differs && (is_for_it || check_was_owner(r, n->owner))) {
-        s->totals->laptop_gaps++; /* docs/TESTING.md */
-        return;
-    }
-    if (n->is.kind == NODE_LAPTOP && e == ERR_OK && !is_for_it && check_was_owner(r, n->owner)) {
-        s->totals->laptop_gaps++;
+    if ((is_short || differs || (e == ERR_OK && !is_for_it)) && check_was_set_back(s, r)) {
         return;
     }
     if (e == ERR_OK && !is_for_it) {
@@ -143,7 +138,7 @@ static void check_held(struct sim_node *n, struct sim_node *first, const struct 
     if (is_short) {
         sim_fail(s, SIM_WRONG, "I5", "node %u lacks %s/%s", n->number, d->name, id);
     }
-    if (differs && !was_set_back(s, r)) {
+    if (differs) {
         sim_fail(s, SIM_WRONG, "I5", "%s/%s differs on nodes %u and %u", d->name, id, n->number, first->number);
     }
 }
@@ -215,12 +210,14 @@ static enum err note_history(void *ctx, const struct history_item *item)
     return ERR_OK;
 }
 
-/* Written with knowledge of a commit that is gone: it waits, visibly, for what can never come. */
-static bool waits_for_lost(const struct sim *s, const struct sim_ack *ack)
+/* Written with knowledge of a commit about the same customer that is gone: it waits, visibly, for what can never come.
+ */
+static bool waits_for_lost(const struct sim *s, const struct sim_ack *ack, struct record_id customer)
 {
     for (size_t i = 0; i < s->ack_count; i++) {
         const struct dot d = s->acks[i].dot;
-        for (size_t k = 0; s->acks[i].is_at_risk && k < ack->saw_count; k++) {
+        bool is_lost = s->acks[i].is_at_risk && touches_customer(s, &s->acks[i], customer);
+        for (size_t k = 0; is_lost && k < ack->saw_count; k++) {
             if (ack->saw[k].node == d.node && ack->saw[k].epoch == d.epoch && ack->saw[k].upto >= d.seq) {
                 return true;
             }
@@ -229,20 +226,9 @@ static bool waits_for_lost(const struct sim *s, const struct sim_ack *ack)
     return false;
 }
 
-/* What a laptop wrote after something it has forgotten does not reach a station that was set back: it waits there. */
-static bool is_stuck(const struct sim *s, const struct sim_ack *ack)
-{
-    for (size_t i = 0; i < s->node_count; i++) {
-        if (s->nodes[i].number == ack->dot.node && check_is_set_back(s, &s->nodes[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool is_promised(struct sim_node *n, const struct sim_ack *ack)
 {
-    return !ack->is_at_risk && members_accepts_dot(n->app->members, ack->dot) && !is_stuck(n->sim, ack);
+    return !ack->is_at_risk && members_accepts_dot(n->app->members, ack->dot);
 }
 
 /* The commit that made a record, or its customer, may count nowhere: then nothing about it can be shown. */
@@ -269,7 +255,8 @@ static void check_record(struct sim_node *n, size_t record, bool *seen)
     enum err e = core_history(&n->app->core, arena_of(n), catalogue_entity(r->entity), r->id, NULL, note_history, &h);
     for (size_t i = 0; i < s->ack_count; i++) {
         const struct sim_ack *ack = &s->acks[i];
-        if (touches(s, ack, record) && is_promised(n, ack) && (e != ERR_OK || !seen[i]) && !waits_for_lost(s, ack)) {
+        if (touches(s, ack, record) && is_promised(n, ack) && (e != ERR_OK || !seen[i]) &&
+            !waits_for_lost(s, ack, r->customer)) {
             sim_fail(s, SIM_WRONG, "I1", "%u.%u.%llu was acknowledged and is not in the history of its record: %s",
                 ack->dot.node, ack->dot.epoch, (unsigned long long)ack->dot.seq, err_name(e));
         }

@@ -44,15 +44,10 @@ void oracle_note(
     ack->note_count++;
 }
 
-/* A node that keeps every commit it takes, or wrote it itself; but a laptop forgets also what it wrote about a customer
- * who was handed over. */
-static bool holds(const struct sim *s, const struct sim_node *n, struct dot dot)
+/* A node that keeps every commit it takes, or wrote it itself: what it forgets of that it keeps sealed for others. */
+static bool holds(const struct sim_node *n, struct dot dot)
 {
-    bool may_forget = false;
-    for (size_t i = 0; n->is.kind == NODE_LAPTOP && i < s->record_count; i++) {
-        may_forget = may_forget || s->records[i].is_moved;
-    }
-    bool keeps = node_takes_all(n) || (n->number == dot.node && !may_forget);
+    bool keeps = node_takes_all(n) || n->number == dot.node;
     return n->exists && !n->is_retired && !n->is_rolled_back && keeps &&
            known_upto(&n->durable, dot.node, dot.epoch) >= dot.seq;
 }
@@ -62,7 +57,7 @@ void oracle_after_rollback(struct sim *s)
     for (size_t i = 0; i < s->ack_count; i++) {
         bool held = false;
         for (size_t k = 0; k < s->node_count && !held; k++) {
-            held = holds(s, &s->nodes[k], s->acks[i].dot);
+            held = holds(&s->nodes[k], s->acks[i].dot);
         }
         if (!held && !s->acks[i].is_at_risk) {
             s->acks[i].is_at_risk = true;

@@ -203,10 +203,8 @@ static void table(void)
     (void)printf("seeds %" PRIu64 " failed %" PRIu64 " node-hours %" PRIu64 " cpu-seconds %.1f\n", t->seeds, t->failed,
         t->node_ms / 3600000, cpu);
     (void)printf("events %" PRIu64 " messages %" PRIu64 " bytes %" PRIu64 " acknowledged %" PRIu64 " pairs %" PRIu64
-                 " faults %" PRIu64 " kinds %" PRIu64 " set-back-gaps %" PRIu64 " laptop-gaps %" PRIu64
-                 " conflicts %" PRIu64 " entries %" PRIu64 "\n",
-        t->events, t->messages, t->bytes, t->commits, t->checked_pairs, faults, kinds, t->set_back_gaps, t->laptop_gaps,
-        t->conflicts, t->entries);
+                 " faults %" PRIu64 " kinds %" PRIu64 " conflicts %" PRIu64 " entries %" PRIu64 "\n",
+        t->events, t->messages, t->bytes, t->commits, t->checked_pairs, faults, kinds, t->conflicts, t->entries);
 }
 
 static void shrink_seed(const struct runs *r, uint64_t seed, const struct sim_outcome *out)

@@ -143,8 +143,6 @@ struct sim_totals {
     uint64_t node_ms;
     uint64_t cpu_ms;
     uint64_t events;
-    uint64_t set_back_gaps; /* known, counted: check_is_set_back */
-    uint64_t laptop_gaps; /* what a laptop holds older, or still holds after a hand-over: known, counted */
     uint64_t messages;
     uint64_t bytes;
     uint64_t commits; /* acknowledged */
