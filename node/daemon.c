@@ -25,6 +25,10 @@
 
 enum { WAITERS_MAX = 16, QUIET_MS = 10000, TICK_MS = 100, TICKS_PER_LOOK = 100, DRAIN_MS = 30 };
 
+/* Messages are one transaction as long as they come: a single edit ends it at once, a bulk when its sender pauses, and
+ * none lasts much longer than GROUP_MS, because others wait for their acknowledgements. */
+enum { BULK_BYTES = 16 << 10, BULK_PAUSE_MS = 3, GROUP_MS = 500 };
+
 /* Somebody who waits to be told that we are in sync. */
 struct waiter {
     sync_done_fn done;
@@ -51,7 +55,8 @@ struct daemon {
     bool has_changes; /* commits were added by a request: tell the sessions */
     size_t group_bytes; /* of messages taken since the last commit */
     bool has_forgotten; /* the log of the store is to be emptied: what was forgotten still stands in it */
-    bool has_news; /* a message was taken in this turn: more may follow at once */
+    uint64_t group_since_ms; /* when its first message came */
+    uint64_t news_ms; /* when its last one had been taken in */
     enum err failure; /* a store error: we stop acknowledging and end */
 };
 
@@ -181,12 +186,13 @@ static void on_message(void *ctx, conn_id c, struct bytes message)
         d->waiters[i].quiet_since_ms = app_now().mono_ms;
     }
     /* One transaction for all that has arrived: a message costs no fsync of its own while others wait behind it. */
+    d->group_since_ms = d->group_bytes == 0 ? app_now().mono_ms : d->group_since_ms;
     d->group_bytes += message.len;
-    d->has_news = true;
     struct sync_event ev = {
         .kind = SYNC_EV_MESSAGE, .conn = c, .message = message, .more = d->group_bytes < SYNC_GROUP_BYTES
     };
     step(d, &ev);
+    d->news_ms = app_now().mono_ms;
 }
 
 static void on_drain(void *ctx, conn_id c)
@@ -340,13 +346,19 @@ static void empty_log(struct daemon *d)
     }
 }
 
+/* A piece of a message may have come without a sign from the library, so only time tells that a bulk pauses. */
+static bool may_follow(const struct daemon *d)
+{
+    uint64_t now = app_now().mono_ms;
+    return d->group_bytes >= BULK_BYTES && now - d->news_ms < BULK_PAUSE_MS && now - d->group_since_ms < GROUP_MS;
+}
+
 /* Work that must not run inside a callback of the code that caused it. */
 static void after_turn(struct daemon *d)
 {
-    if (!d->has_news) {
+    if (!may_follow(d)) {
         end_group(d);
     }
-    d->has_news = false;
     if (d->has_changes) {
         struct sync_event ev = { .kind = SYNC_EV_LOCAL };
         d->has_changes = false;
@@ -537,7 +549,8 @@ enum err daemon_run(struct daemon *d)
     enum err e = ERR_OK;
     while (stop_asked == 0 && d->failure == ERR_OK && e == ERR_OK) {
         int wait_ms = d->waiter_count > 0 ? 10 : TICK_MS;
-        e = loop_step(d->loop, d->has_changes || sync_is_open(d->sync) ? 0 : wait_ms);
+        wait_ms = sync_is_open(d->sync) ? 1 : wait_ms;
+        e = loop_step(d->loop, d->has_changes ? 0 : wait_ms);
         after_turn(d);
     }
     /* No new callers; those who got through are answered. */
@@ -576,7 +589,7 @@ enum err daemon_sync_once(struct app *app, struct sync_outcome *out, struct why 
         e = daemon_sync(d, once_done, &o);
     }
     while (e == ERR_OK && !o.is_done) {
-        e = loop_step(d->loop, sync_is_open(d->sync) ? 0 : 10);
+        e = loop_step(d->loop, sync_is_open(d->sync) ? 1 : 10);
         if (e == ERR_OK) {
             after_turn(d);
             e = d->failure;
