@@ -609,7 +609,7 @@ enum err app_begin(struct app *app)
     return e == ERR_OK ? app->store->ops->begin(app->store) : e;
 }
 
-enum err app_end(struct app *app, enum err e)
+enum err app_end_unseen(struct app *app, enum err e)
 {
     if (e == ERR_OK) {
         e = app->store->ops->commit(app->store, true);
@@ -623,10 +623,16 @@ enum err app_end(struct app *app, enum err e)
     }
     app->members_changed = false;
     backup_expire(app); /* whoever asked for it is gone, and every write would go into it */
-    if (app->changed != NULL) {
+    return ERR_OK;
+}
+
+enum err app_end(struct app *app, enum err e)
+{
+    e = app_end_unseen(app, e);
+    if (e == ERR_OK && app->changed != NULL) {
         app->changed(app->changed_ctx);
     }
-    return ERR_OK;
+    return e;
 }
 
 enum err app_end_noted(struct app *app, enum err e, const struct audit_entry *note)

@@ -107,6 +107,10 @@ MUST_USE enum err app_begin(struct app *app);
 MUST_USE enum err app_refresh(struct app *app);
 MUST_USE enum err app_end(struct app *app, enum err e);
 
+/* The same for what concerns no peer, such as the audit entries of a read: `changed` is not called, or every look at a
+ * customer would have all sessions look for something to send. */
+MUST_USE enum err app_end_unseen(struct app *app, enum err e);
+
 /* app_end with one entry of the audit log before the commit, in the same transaction; note NULL: none. */
 MUST_USE enum err app_end_noted(struct app *app, enum err e, const struct audit_entry *note);
 

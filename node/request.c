@@ -70,7 +70,7 @@ enum err request_refuse(struct request *rq, const struct access_answer *answer)
         .hlc = hlc_tick(rq->app->core.hlc, rq->now) };
     enum err e = app_begin(rq->app);
     if (e == ERR_OK) {
-        e = app_end(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry));
+        e = app_end_unseen(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry));
     }
     return e == ERR_OK ? request_deny(rq, answer) : e;
 }
@@ -106,7 +106,7 @@ static enum err note_failed_login(struct request *rq, struct bytes login)
         .result = ERR_SECRET,
         .hlc = hlc_tick(rq->app->core.hlc, rq->now) };
     enum err e = app_begin(rq->app);
-    return e == ERR_OK ? app_end(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry)) : e;
+    return e == ERR_OK ? app_end_unseen(rq->app, audit_append(&rq->app->core.audit, &rq->app->arena, &entry)) : e;
 }
 
 static enum err check_token(struct request *rq, const json_t *token)

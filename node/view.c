@@ -375,7 +375,7 @@ enum err view_release(struct viewing *v, json_t *result)
 {
     enum err e = app_begin(v->app);
     if (e == ERR_OK) {
-        e = app_end(v->app, view_append_notes(v));
+        e = app_end_unseen(v->app, view_append_notes(v));
     }
     if (e != ERR_OK) {
         json_decref(result);

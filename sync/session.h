@@ -17,8 +17,8 @@
  */
 enum {
     SESSIONS_MAX = 512,
-    SESSION_BATCH_BYTES = 32 << 10, /* of a Commits message: what an interrupted line loses */
-    SYNC_GROUP_BYTES = 1 << 20, /* messages of one transaction */
+    SESSION_BATCH_BYTES = 8 << 10, /* of a Commits message: what a broken line loses, what a local read waits for */
+    SYNC_GROUP_BYTES = 512 << 10, /* messages of one transaction */
 };
 
 /* Of one message, beyond what fits into it; and how long a connection may be without a Hello. */

@@ -117,6 +117,21 @@ void station_start(struct station *s)
     bench_need(false, "a daemon does not answer");
 }
 
+void station_attach(const struct station *s, struct station *out)
+{
+    char socket_path[STATION_PATH_BYTES];
+    *out = *s;
+    bench_need(daemon_socket_path(s->home, socket_path, sizeof(socket_path)) &&
+                   control_open(socket_path, &out->client) == ERR_OK,
+        "a daemon does not answer");
+}
+
+void station_leave(struct station *attached)
+{
+    control_close(attached->client);
+    attached->client = NULL;
+}
+
 static void end(struct station *s, int signal_number)
 {
     control_close(s->client);
@@ -313,6 +328,47 @@ void station_write_edits(struct app *app, const struct record_id *ids, size_t cu
         }
         bench_need(app_end(app, e) == ERR_OK, "cannot write");
     }
+}
+
+struct carrying {
+    struct app *from, *to;
+    size_t count; /* in the open transaction */
+};
+
+static enum err carry_one(void *ctx, struct bytes key, struct bytes value)
+{
+    struct carrying *c = ctx;
+    struct commit_view v;
+    struct buf secrets;
+    (void)key;
+    if (c->count == 0) {
+        bench_need(app_begin(c->to) == ERR_OK, "cannot begin");
+    }
+    buf_init(&secrets, &c->from->mem, 1 << 20);
+    enum err e = commit_parse(value, &v);
+    e = e == ERR_OK ? core_secrets_of(&c->from->core, &c->from->arena, &v, &secrets) : e;
+    e = e == ERR_OK ? core_ingest(&c->to->core, &c->to->arena, app_now(), value, buf_view(&secrets)) : e;
+    buf_release(&secrets);
+    arena_reset(&c->from->arena);
+    arena_reset(&c->to->arena);
+    if (e == ERR_OK && ++c->count == EDITS_PER_TRANSACTION) {
+        c->count = 0;
+        e = app_end(c->to, ERR_OK);
+    }
+    bench_need(e == ERR_OK, "a commit is not taken");
+    return e;
+}
+
+void station_carry(struct app *from, struct app *to)
+{
+    struct carrying c = { .from = from, .to = to };
+    uint8_t first[DOT_KEY_BYTES];
+    uint8_t last[DOT_KEY_BYTES];
+    dot_key((struct dot){ .node = from->core.self.number, .epoch = 0, .seq = 0 }, first);
+    dot_key((struct dot){ .node = from->core.self.number + 1, .epoch = 0, .seq = 0 }, last);
+    enum err e = from->store->ops->scan(from->store, SPACE_LOG, BYTES_OF(first), BYTES_OF(last), false, carry_one, &c);
+    e = e == ERR_OK && c.count > 0 ? app_end(to, ERR_OK) : e;
+    bench_need(e == ERR_OK, "cannot carry over");
 }
 
 /* --- a line ---------------------------------------------------------------------------------------------------------

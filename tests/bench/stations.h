@@ -36,6 +36,9 @@ void station_join(struct station *s, const char *code, const struct line *line);
 struct app *station_open(const struct station *s); /* in this process; not while it runs */
 
 void station_start(struct station *s); /* until it answers */
+/* One more connection to the same process, to be asked from another thread; closed by station_leave. */
+void station_attach(const struct station *s, struct station *out);
+void station_leave(struct station *attached);
 void station_stop(struct station *s);
 void station_kill(struct station *s); /* SIGKILL */
 
@@ -58,6 +61,8 @@ struct record_id station_write_customer(struct app *app, size_t number);
 struct dot station_write_edit(struct app *app, struct record_id id, size_t number);
 /* That many edits of these customers in turns, many in one transaction. */
 void station_write_edits(struct app *app, const struct record_id *ids, size_t customers, size_t edits);
+/* Hands all that `from` has written over to `to`, both opened here: what lines would do, without them. */
+void station_carry(struct app *from, struct app *to);
 /* Ids of up to max customers that the node holds. */
 size_t station_record_ids(struct app *app, struct record_id *out, size_t max);
 

@@ -43,6 +43,7 @@ struct pipe_way {
 struct pair {
     bool is_used;
     bool is_connecting;
+    bool is_cut; /* what has passed still arrives, what comes now is thrown away */
     struct pipe_way there;
     struct pipe_way back;
 };
@@ -129,6 +130,16 @@ static void pair_close(struct pair *q, bool is_broken)
     way_clear(&q->there);
     way_clear(&q->back);
     q->is_used = false;
+}
+
+/* Both ends get what has passed, and then nothing more; a reset would also take what they have not read yet. */
+static void pair_cut(struct pair *q)
+{
+    way_clear(&q->there);
+    way_clear(&q->back);
+    q->is_cut = true;
+    (void)shutdown(q->there.from, SHUT_WR);
+    (void)shutdown(q->there.to, SHUT_WR);
 }
 
 static void break_all(struct proxy *p)
@@ -294,10 +305,28 @@ static void pair_finish_connect(struct pair *q, short revents)
     }
 }
 
+/* Until both ends have gone. */
+static void pair_waste(struct pair *q)
+{
+    uint8_t drop[4096];
+    struct pipe_way *ways[] = { &q->there, &q->back };
+    for (size_t i = 0; i < 2; i++) {
+        ssize_t n = ways[i]->has_ended ? -1 : recv(ways[i]->from, drop, sizeof(drop), 0);
+        ways[i]->has_ended = ways[i]->has_ended || n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    }
+    if (q->there.has_ended && q->back.has_ended) {
+        pair_close(q, false);
+    }
+}
+
 static void pair_move(struct proxy *p, struct pair *q, const struct pollfd in, const struct pollfd out, uint64_t now)
 {
     if (q->is_connecting) {
         pair_finish_connect(q, out.revents);
+        return;
+    }
+    if (q->is_cut) {
+        pair_waste(q);
         return;
     }
     const short readable = POLLIN | POLLHUP | POLLERR;
@@ -321,7 +350,11 @@ static void cut_when_due(struct proxy *p)
     if (p->cut_at_bytes != 0 && p->there_bytes + p->back_bytes >= p->cut_at_bytes) {
         p->cut_at_bytes = 0;
         p->cuts++;
-        break_all(p);
+        for (size_t i = 0; i < PAIRS_MAX; i++) {
+            if (p->pairs[i].is_used && !p->pairs[i].is_cut) {
+                pair_cut(&p->pairs[i]);
+            }
+        }
     }
 }
 

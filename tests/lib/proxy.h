@@ -26,7 +26,7 @@ uint16_t proxy_port(const struct proxy *p);
 void proxy_set(struct proxy *p, enum proxy_state state);
 void proxy_delay(struct proxy *p, uint32_t ms); /* each chunk waits that long in each direction */
 
-/* Breaks every connection, once, when exactly that many more bytes have passed in both directions together. 0: never.
+/* Ends every connection, once, when exactly that many more bytes have passed in both directions together. 0: never.
  */
 void proxy_cut_after(struct proxy *p, uint64_t bytes);
 uint64_t proxy_cuts(const struct proxy *p); /* how often that has happened */

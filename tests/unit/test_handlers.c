@@ -25,6 +25,27 @@ static void a_customer_is_written_and_read(void **state)
     json_decref(record);
 }
 
+static void count_change(void *ctx)
+{
+    (*(size_t *)ctx)++;
+}
+
+/* Sessions are told of what they could have to send, not of every look at a customer. */
+static void peers_hear_of_writes_only(void **state)
+{
+    (void)state;
+    size_t changes = 0;
+    const char *id = new_customer(s1, "wang", "王小明");
+    s1->changed = count_change;
+    s1->changed_ctx = &changes;
+    expect(0, get(s1, "wang", id, "P1"));
+    expect(1, get(s1, "wang", id, "P9"));
+    assert_int_equal(changes, 0);
+    expect(0, ask(s1, "wang", "set", set1(id, "industry", "医疗")));
+    assert_int_equal(changes, 1);
+    s1->changed = NULL;
+}
+
 static void personal_data_needs_a_purpose(void **state)
 {
     (void)state;
@@ -324,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_customer_is_written_and_read),
+        cmocka_unit_test(peers_hear_of_writes_only),
         cmocka_unit_test(personal_data_needs_a_purpose),
         cmocka_unit_test(unknown_and_hidden_give_one_answer),
         cmocka_unit_test(roles_without_rows_are_refused),
