@@ -74,31 +74,13 @@ static void measure_warm(struct bench *be)
     bench_print_one("warm sync: wire", "B/edit", bytes / (2 * WARM_EDITS), 0, "TCP payload both ways");
 }
 
-/* From the answer to `set` at one node until a `get` at the other shows the value: the last get and its durable audit
- * entry are inside the time. */
 static void measure_live(struct bench *be)
 {
-    struct bench_series *ms = calloc(1, sizeof(*ms));
-    char text[32];
-    char remark[80];
-    bench_need(ms != NULL, "out of memory");
     double bytes = line_bytes(be->line);
-    for (size_t i = 0; i < LIVE_EDITS; i++) {
-        (void)snprintf(text, sizeof(text), "活%zu", i);
-        station_edit(&be->a, some_id(be, i), "occupation", text);
-        double begin = bench_seconds();
-        while (!station_shows(&be->b, some_id(be, i), text)) {
-            bench_need(bench_seconds() - begin < 10, "an edit does not arrive");
-        }
-        bench_add(ms, (bench_seconds() - begin) * 1e3);
-    }
+    stations_measure_live(&be->a, &be->b, be->ids, be->id_count, LIVE_EDITS, "one live edit");
     bytes = line_bytes(be->line) - bytes;
-    (void)snprintf(remark, sizeof(remark), "p95 %.2f ms; answer of set to get showing it", bench_quantile(ms, 0.95));
-    bench_print("one live edit", "ms", ms, 0, remark);
-    bench_print_one("one live edit: p95", "ms", bench_quantile(ms, 0.95), 0, "");
     bench_print_one(
         "one live edit: wire", "B", bytes / LIVE_EDITS, 0, "TCP payload both ways, acknowledgement included");
-    free(ms);
 }
 
 static void measure_nothing(struct bench *be)

@@ -64,25 +64,32 @@ struct app *station_open(const struct station *s)
     return app;
 }
 
-void station_join(struct station *s, const char *code, const struct line *line)
+void station_set_peer(struct station *s, int port, const uint8_t *tls_key)
 {
-    char recovery[VAULT_RECOVERY_TEXT_BYTES];
     char address[32];
-    uint32_t number = 0;
     struct why why = { .zh = { 0 } };
     struct app_peer peer;
     size_t count = 0;
+    struct app *app = station_open(s);
+    address_of(port, address);
+    bench_need(app_peers(app, &peer, 1, &count) == ERR_OK && count == 1, "no peer");
+    bench_need(
+        app_peer_remove(app, bytes_str(peer.address), NULL) == ERR_OK &&
+            app_peer_add(app, bytes_str(address), tls_key == NULL ? peer.tls_key : tls_key, NULL, &why) == ERR_OK,
+        "cannot set the peer");
+    app_close(app);
+}
+
+void station_join(struct station *s, const char *code, const struct line *line)
+{
+    char recovery[VAULT_RECOVERY_TEXT_BYTES];
+    uint32_t number = 0;
+    struct why why = { .zh = { 0 } };
     enum err e = daemon_join(
         s->home, BYTES_LIT(BENCH_PASSPHRASE), bytes_str(code), (struct bytes){ 0 }, recovery, &number, &why);
     bench_need(e == ERR_OK, why.en);
     if (line != NULL) {
-        struct app *app = station_open(s);
-        address_of(line_port(line), address);
-        bench_need(app_peers(app, &peer, 1, &count) == ERR_OK && count == 1, "no peer");
-        bench_need(app_peer_remove(app, bytes_str(peer.address), NULL) == ERR_OK &&
-                       app_peer_add(app, bytes_str(address), peer.tls_key, NULL, &why) == ERR_OK,
-            "cannot set the peer");
-        app_close(app);
+        station_set_peer(s, line_port(line), NULL);
     }
 }
 
@@ -232,6 +239,31 @@ bool station_shows(struct station *s, const char *id, const char *value)
     bool is_same = now != NULL && strcmp(now, value) == 0;
     json_decref(r);
     return is_same;
+}
+
+void stations_measure_live(
+    struct station *from, struct station *to, char ids[][64], size_t id_count, size_t edits, const char *name)
+{
+    static unsigned calls; /* or a second round would change nothing */
+    struct bench_series *ms = calloc(1, sizeof(*ms));
+    char text[32];
+    char p95[80];
+    calls++;
+    bench_need(ms != NULL, "out of memory");
+    for (size_t i = 0; i < edits; i++) {
+        const char *id = ids[i * 7919 % id_count];
+        (void)snprintf(text, sizeof(text), "活%u-%zu", calls, i);
+        station_edit(from, id, "occupation", text);
+        double begin = bench_seconds();
+        while (!station_shows(to, id, text)) {
+            bench_need(bench_seconds() - begin < 10, "an edit does not arrive");
+        }
+        bench_add(ms, (bench_seconds() - begin) * 1e3);
+    }
+    (void)snprintf(p95, sizeof(p95), "%s: p95", name);
+    bench_print(name, "ms", ms, 0, "answer of set to get showing it");
+    bench_print_one(p95, "ms", bench_quantile(ms, 0.95), 0, "");
+    free(ms);
 }
 
 double station_file_mb(const struct station *s, const char *name)

@@ -33,6 +33,8 @@ void station_invite(struct app *app, enum node_kind kind, const char *station_co
  * NULL: directly. */
 struct line;
 void station_join(struct station *s, const char *code, const struct line *line);
+/* The one node it dials, not while it runs. tls_key NULL: the same node at another port. */
+void station_set_peer(struct station *s, int port, const uint8_t *tls_key);
 struct app *station_open(const struct station *s); /* in this process; not while it runs */
 
 void station_start(struct station *s); /* until it answers */
@@ -50,6 +52,10 @@ void stations_need_same(struct station *a, struct station *b); /* equal state ha
 size_t station_ids(struct station *s, char ids[][64], size_t max); /* of customers */
 void station_edit(struct station *s, const char *id, const char *field, const char *value);
 bool station_shows(struct station *s, const char *id, const char *value); /* as its occupation */
+/* Prints, under that name, the time from the answer to `set` at one node until a `get` at the other shows the value:
+ * the last get and its durable audit entry are inside the time. */
+void stations_measure_live(
+    struct station *from, struct station *to, char ids[][64], size_t id_count, size_t edits, const char *name);
 double station_file_mb(const struct station *s, const char *name);
 
 /* --- many changes ---------------------------------------------------------------------------------------------------
