@@ -479,11 +479,15 @@ static enum err refuse_greedy(struct sync *s, conn_id conn)
     return e == ERR_OK ? refuse(s, ses, ERR_NOMEM) : e;
 }
 
-/* Customers changed hands, or somebody's scope changed: what the sessions concerned hold is compared anew. */
+/* Customers changed hands, or somebody's scope changed: what the sessions concerned hold is compared anew. Not by a
+ * laptop: what it lets go of and is given again by another laptop that has not heard of it would look like a move each
+ * time, without end. */
 static void follow_moves(struct sync *s)
 {
     struct core_moves *m = &s->core->moves;
-    for (size_t i = 0; (m->count > 0 || m->is_more) && i < s->count; i++) {
+    const struct member_node *self = members_node(s->core->members, s->core->self.number);
+    bool any = (m->count > 0 || m->is_more) && self != NULL && self->kind != NODE_LAPTOP;
+    for (size_t i = 0; any && i < s->count; i++) {
         struct session *ses = &s->sessions[i];
         const struct member_node *peer = ses->state == SESSION_LIVE ? members_node(s->core->members, ses->node) : NULL;
         bool is_concerned = peer != NULL && m->is_more;

@@ -203,10 +203,42 @@ static void test_changes_in_the_middle(void **state)
     fleet_free(w.f);
 }
 
+/* Two laptops of one consultant. To one of them the hand-over waits for a change it lacks, so it gives the other the
+ * customer again and again: that must end. */
+static void test_two_laptops_of_one_owner(void **state)
+{
+    (void)state;
+    struct world w = world_new(2);
+    uint32_t told = fleet_laptop(w.f, w.seller);
+    uint32_t waits = fleet_laptop(w.f, w.seller);
+    world_teach_all(&w);
+    struct record_id id = fleet_customer(w.f, 1, w.seller, "陈大文");
+    world_carry(&w, 1, 2, 1);
+    fleet_connect(w.f, told, 1);
+    fleet_connect(w.f, waits, 1);
+    quiet(&w);
+    fleet_cut_all(w.f);
+    assert_int_equal(fleet_set(w.f, 2, w.seller, ENTITY_CUSTOMER, id, "sex", "F"), ERR_OK);
+    world_carry(&w, 2, 1, 2);
+    (void)fleet_assign(w.f, 1, w.seller, id, "u3", "2026-01-01T00:00:00Z");
+    fleet_connect(w.f, told, 1);
+    quiet(&w);
+    assert_false(world_has(&w, told, id));
+    assert_int_equal(fleet_carry(w.f, 1, waits, world_dot(1, 2)), ERR_OK);
+    assert_int_equal(fleet_quarantined(w.f, waits, ERR_GAP), 1);
+    fleet_connect(w.f, told, waits);
+    quiet(&w);
+    assert_true(fleet_session(w.f, told, waits).is_caught_up);
+    fleet_connect(w.f, waits, 1);
+    quiet(&w);
+    assert_false(world_has(&w, told, id) || world_has(&w, waits, id));
+    fleet_free(w.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_hand_over), cmocka_unit_test(test_hand_over_while_away),
         cmocka_unit_test(test_scope_of_a_station), cmocka_unit_test(test_laptop_changes_hands),
-        cmocka_unit_test(test_changes_in_the_middle) };
+        cmocka_unit_test(test_changes_in_the_middle), cmocka_unit_test(test_two_laptops_of_one_owner) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
