@@ -144,6 +144,9 @@ MUST_USE enum err gap_look(struct core *c, const struct gap_query *q, const stru
 /* The commit is held now. *left: the dossier still has gaps. */
 MUST_USE enum err gap_filled(struct core *c, struct arena *a, struct dossier_id id, struct dot dot, bool *left);
 MUST_USE enum err gap_dots(struct core *c, struct dossier_id id, struct dots *out);
+/* Lowers what a dossier has seen, of origins with gaps, to what stands in front of the first: who writes now must not
+ * claim to have seen what is missing. */
+MUST_USE enum err gap_context(struct core *c, struct arena *a, struct dossier_id id, struct vv *context);
 MUST_USE enum err gap_drop(struct core *c, struct arena *a, struct dossier_id id);
 
 /* --- more.c: a commit that is settled already, with more of it than is held ------------------------------------- */

@@ -92,6 +92,58 @@ enum err gap_filled(struct core *c, struct arena *a, struct dossier_id id, struc
     return e;
 }
 
+struct lowering {
+    const struct dots *gaps; /* ascending */
+    struct vv *context;
+    uint64_t *held; /* per entry of the context: the highest seq held in front of its first gap */
+};
+
+static const struct dot *first_gap(const struct dots *gaps, struct dot of)
+{
+    for (size_t i = 0; i < gaps->count; i++) {
+        if (gaps->at[i].node == of.node && gaps->at[i].epoch == of.epoch) {
+            return &gaps->at[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err see_touch(void *ctx, struct dot dot)
+{
+    struct lowering *l = ctx;
+    const struct dot *gap = first_gap(l->gaps, dot);
+    for (size_t i = 0; gap != NULL && dot.seq < gap->seq && i < l->context->count; i++) {
+        const struct dot *entry = &l->context->at[i];
+        if (entry->node == dot.node && entry->epoch == dot.epoch && dot.seq > l->held[i]) {
+            l->held[i] = dot.seq;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err gap_context(struct core *c, struct arena *a, struct dossier_id id, struct vv *context)
+{
+    struct dots gaps = { .a = a };
+    struct lowering l = { .gaps = &gaps, .context = context };
+    size_t kept = 0;
+    enum err e = gap_dots(c, id, &gaps);
+    l.held = arena_array(a, context->count + 1, sizeof(*l.held));
+    if (e == ERR_OK) {
+        e = l.held == NULL ? ERR_NOMEM : c->store->ops->touch_scan(c->store, id, see_touch, &l);
+    }
+    for (size_t i = 0; e == ERR_OK && i < context->count; i++) {
+        struct dot entry = context->at[i];
+        /* Our own commits we have seen, wherever they are now. */
+        if (entry.node != c->self.number && first_gap(&gaps, entry) != NULL) {
+            entry.seq = entry.seq < l.held[i] ? entry.seq : l.held[i];
+        }
+        context->at[kept] = entry;
+        kept += entry.seq > 0 ? 1 : 0;
+    }
+    context->count = e == ERR_OK ? kept : context->count;
+    return e;
+}
+
 enum err gap_drop(struct core *c, struct arena *a, struct dossier_id id)
 {
     struct dots dots = { .a = a };

@@ -1,8 +1,8 @@
 /*
  * Owns: making a commit from what a person asked to write. Invariants: one request is one commit; the context of every
- * part is exactly what the dossier has seen; what would change nothing is not written; ids of new records come from the
- * salt of the commit. Rights and validation were settled by the caller; values are checked again here, as every other
- * node will, and rights when the commit is applied.
+ * part is exactly what the dossier has seen, but for gaps; what would change nothing is not written; ids of new records
+ * come from the salt of the commit. Rights and validation were settled by the caller; values are checked again here, as
+ * every other node will, and rights when the commit is applied.
  */
 #include "sync/core_internal.h"
 #include "sync/newer.h"
@@ -192,6 +192,9 @@ static enum err load_dossier(struct drafting *dr, struct draft_group *g)
     }
     struct reader r = reader_of(g->dossier.seen);
     e = g->dossier.seen.len == 0 ? ERR_OK : vv_take(&r, dr->a, &g->context);
+    if (e == ERR_OK && (g->dossier.flags & DOSSIER_HAS_GAP) != 0) {
+        e = gap_context(c, dr->a, g->dossier.id, &g->context);
+    }
     uint32_t owner = g->dossier.owner != 0 ? g->dossier.owner : g->dossier.creator;
     if (owner == dr->author->number) {
         g->standing = 2;

@@ -203,6 +203,37 @@ static void test_changes_in_the_middle(void **state)
     fleet_free(w.f);
 }
 
+/* Who writes with such a gap has not seen what lies in it: it is a conflict, and nothing is replaced unread. */
+static void test_writing_over_a_gap(void **state)
+{
+    (void)state;
+    struct world w = world_new(2);
+    uint32_t laptop = fleet_laptop(w.f, w.buddy);
+    world_teach_all(&w);
+    struct record_id id = fleet_customer(w.f, 1, w.seller, "陈大文");
+    world_carry(&w, 1, 2, 1);
+    assert_int_equal(fleet_set(w.f, 1, w.seller, ENTITY_CUSTOMER, id, "sex", "F"), ERR_OK);
+    fleet_connect(w.f, laptop, 1);
+    quiet(&w);
+    fleet_cut_all(w.f);
+    (void)fleet_assign(w.f, 2, w.seller, id, "u3", "2026-01-01T00:00:00Z");
+    fleet_connect(w.f, laptop, 2);
+    quiet(&w);
+    fleet_cut_all(w.f);
+    world_carry(&w, 2, 1, 2);
+    assert_int_equal(fleet_set(w.f, 1, w.buddy, ENTITY_CUSTOMER, id, "remark", "后来"), ERR_OK);
+    assert_int_equal(fleet_carry(w.f, 1, laptop, world_dot(1, 3)), ERR_OK);
+    assert_int_equal(fleet_space_count(w.f, laptop, SPACE_GAP), 1);
+    assert_int_equal(fleet_set(w.f, laptop, w.buddy, ENTITY_CUSTOMER, id, "sex", "M"), ERR_OK);
+    fleet_connect(w.f, laptop, 1);
+    quiet(&w);
+    assert_int_equal(fleet_space_count(w.f, laptop, SPACE_GAP), 0);
+    assert_int_equal(fleet_conflicts(w.f, 1, true), 1);
+    assert_int_equal(fleet_conflicts(w.f, laptop, true), 1);
+    assert_string_equal(fleet_get(w.f, laptop, ENTITY_CUSTOMER, id, "remark"), "后来");
+    fleet_free(w.f);
+}
+
 /* Two laptops of one consultant. To one of them the hand-over waits for a change it lacks, so it gives the other the
  * customer again and again: that must end. */
 static void test_two_laptops_of_one_owner(void **state)
@@ -239,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_hand_over), cmocka_unit_test(test_hand_over_while_away),
         cmocka_unit_test(test_scope_of_a_station), cmocka_unit_test(test_laptop_changes_hands),
-        cmocka_unit_test(test_changes_in_the_middle), cmocka_unit_test(test_two_laptops_of_one_owner) };
+        cmocka_unit_test(test_changes_in_the_middle), cmocka_unit_test(test_writing_over_a_gap),
+        cmocka_unit_test(test_two_laptops_of_one_owner) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
