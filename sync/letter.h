@@ -12,7 +12,7 @@
  *   sent   := wrap[80] header[24] sealed
  *   sealed := one last piece of a stream (sync/seal_stream.h) bound to the group, of: secrets(blob) commit
  */
-enum { LETTER_READERS_MAX = 16, LETTER_ARENA_BYTES = 2 << 20 };
+enum { LETTER_READERS_MAX = 8, LETTER_ARENA_BYTES = 2 << 20 };
 
 /* Before anything of the commit is forgotten: one is written and kept, if the commit is ours and held whole, and none
  * is there yet. Readers are stations and hubs that may hold all of it, those that hold the group first; without any,
