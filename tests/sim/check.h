@@ -11,10 +11,10 @@ struct node_digest {
 };
 
 void check_digest(struct sim_node *n, struct node_digest *out);
-/* Somebody lost a commit about this customer for good (oracle.c), and what wrote after it waits for it there. A node
- * that holds a part may still have its part of that commit and cannot give it back, because it lacks the rest, or the
- * commits before it: about this customer the two may differ for good. */
-bool check_was_set_back(const struct sim *s, const struct sim_record *r);
+/* A commit about this customer is lost for good (oracle.c), and the node, which holds a part of the group, had settled
+ * it. It may still have its part of that commit and cannot give it back, because it lacks the rest, or the commits
+ * before it; and what is written after it waits for it at the others: about this customer they may differ for good. */
+bool check_was_set_back(const struct sim_node *n, const struct sim_record *r);
 bool check_was_owner(const struct sim_record *r, uint32_t user);
 /* What a node holds of part of the group is what the first node holds of it, no less and no more. */
 void check_partial(struct sim_node *n, struct sim_node *first);

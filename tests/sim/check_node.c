@@ -93,11 +93,14 @@ static bool touches_customer(const struct sim *s, const struct sim_ack *ack, str
     return any;
 }
 
-bool check_was_set_back(const struct sim *s, const struct sim_record *r)
+bool check_was_set_back(const struct sim_node *n, const struct sim_record *r)
 {
+    const struct sim *s = n->sim;
     bool was = false;
     for (size_t i = 0; i < s->ack_count; i++) {
-        was = was || (s->acks[i].is_at_risk && touches_customer(s, &s->acks[i], r->customer));
+        const struct sim_ack *ack = &s->acks[i];
+        bool is_settled = known_upto(&n->durable, ack->dot.node, ack->dot.epoch) >= ack->dot.seq;
+        was = was || (ack->is_at_risk && is_settled && touches_customer(s, ack, r->customer));
     }
     return was;
 }
@@ -129,7 +132,7 @@ static void check_held(struct sim_node *n, struct sim_node *first, const struct 
     record_id_text(r->id, id);
     bool is_short = e == ERR_NOT_FOUND && f == ERR_OK && is_for_it;
     bool differs = e == ERR_OK && (f != ERR_OK || !same_row(&mine, &theirs, d));
-    if ((is_short || differs || (e == ERR_OK && !is_for_it)) && check_was_set_back(s, r)) {
+    if ((is_short || differs || (e == ERR_OK && !is_for_it)) && check_was_set_back(n, r)) {
         return;
     }
     if (e == ERR_OK && !is_for_it) {
