@@ -22,6 +22,18 @@ static const struct request_verb *find_verb(const char *name)
     return NULL;
 }
 
+const char *request_verb_name(size_t i)
+{
+    for (size_t t = 0; t < ARRAY_LEN(tables); t++) {
+        for (const struct request_verb *v = tables[t]; v->name != NULL; v++) {
+            if (i-- == 0) {
+                return v->name;
+            }
+        }
+    }
+    return NULL;
+}
+
 struct bytes request_text(const struct request *rq, const char *key)
 {
     const json_t *v = json_object_get(rq->args, key);

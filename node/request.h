@@ -39,6 +39,9 @@ struct request_verb {
     unsigned flags;
 };
 
+/* Every verb in turn, for tests that must miss none; NULL behind the last. */
+const char *request_verb_name(size_t i);
+
 /* Each handlers_*.c exports one table ended by a NULL name; request.c lists the tables. */
 extern const struct request_verb handlers_read[]; /* get find history conflicts conflict due */
 extern const struct request_verb handlers_known[]; /* known */

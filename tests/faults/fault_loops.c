@@ -7,7 +7,6 @@
  *   THING KIND K MODE, as a failure prints it: that point alone, in this process
  */
 #include "tests/faults/loops.h"
-#include "tests/faults/world.h"
 
 #include <stdio.h>
 
@@ -20,7 +19,9 @@ int main(int argc, char **argv)
     }
     world_found();
     loop_verbs();
+    loop_bundles();
     loop_messages();
     loop_files();
+    coverage_check();
     return faults_end();
 }

@@ -190,13 +190,19 @@ int __wrap_crypto_pwhash_str(char *out, const char *text, unsigned long long len
     return __real_crypto_pwhash_str(out, text, len, crypto_pwhash_OPSLIMIT_MIN, crypto_pwhash_MEMLIMIT_MIN);
 }
 
+static uint64_t clock_ms = 1750000000000;
+
+void inject_pass_ms(uint64_t ms)
+{
+    clock_ms += ms;
+}
+
 /* A millisecond passes with every look. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
 {
-    static uint64_t ms = 1750000000000;
     (void)clock;
-    ms++;
-    *out = (struct timespec){ .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+    clock_ms++;
+    *out = (struct timespec){ .tv_sec = (time_t)(clock_ms / 1000), .tv_nsec = (long)(clock_ms % 1000) * 1000000 };
     return 0;
 }
 // NOLINTEND(bugprone-reserved-identifier)
@@ -304,6 +310,11 @@ void inject_arm(const struct point *p, struct disk_sim *disk)
             (struct sim_fault){
                 .call = faults[p->kind].call, .at = p->k, .error = faults[p->kind].error, .is_sticky = p->is_sticky });
     }
+}
+
+bool inject_is_armed(void)
+{
+    return state.is_armed;
 }
 
 bool inject_disarm(struct disk_sim *disk)

@@ -38,6 +38,11 @@ void inject_arm(const struct point *p, struct disk_sim *disk);
 /* Takes the fault back; true if it happened. A crash stays: the disk is without power until it is cycled. */
 bool inject_disarm(struct disk_sim *disk);
 
+bool inject_is_armed(void);
+
+/* The clock of all nodes goes on by so much. */
+void inject_pass_ms(uint64_t ms);
+
 /* What our own code and SQLite hold now: pieces of memory. */
 uint64_t inject_live(void);
 

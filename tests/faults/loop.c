@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 enum { TRIAL_SECONDS = 60, SHOWN_MAX = 6, TEXT_BYTES = 600, POINTS_MAX = 200000, EXIT_FAILED = 9 };
+enum { COVERED_MAX = 256, COVERED_BYTES = 48 };
 
 /* Shared by all processes. */
 struct board {
@@ -26,6 +27,8 @@ struct board {
     uint64_t points[FAULT_KIND_COUNT];
     uint64_t failures;
     uint64_t things;
+    char covered[COVERED_MAX][COVERED_BYTES];
+    size_t covered_count;
 };
 
 static struct board *board;
@@ -52,6 +55,38 @@ void faults_fail(const char *format, ...)
         abort();
     }
     _exit(EXIT_FAILED);
+}
+
+static bool covered_at(const char *kind, const char *name, char text[COVERED_BYTES])
+{
+    int n = snprintf(text, COVERED_BYTES, "%s %s", kind, name);
+    check(n > 0 && n < COVERED_BYTES);
+    for (size_t i = 0; i < board->covered_count; i++) {
+        if (strcmp(board->covered[i], text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool faults_has_covered(const char *kind, const char *name)
+{
+    char text[COVERED_BYTES];
+    return covered_at(kind, name, text);
+}
+
+void faults_cover(const char *kind, const char *name)
+{
+    char text[COVERED_BYTES];
+    if (!covered_at(kind, name, text)) {
+        check(board->covered_count < COVERED_MAX);
+        memcpy(board->covered[board->covered_count++], text, COVERED_BYTES);
+    }
+}
+
+bool faults_is_whole(void)
+{
+    return options.only == NULL;
 }
 
 static bool parse_point(char **argv)
@@ -203,6 +238,7 @@ void faults_run(const char *name, bool is_core, trial_fn trial, const void *arg)
         uint64_t stride = is_core || options.is_full ? 1 : options.stride;
         failures += run_kind(name, trial, arg, (enum fault_kind)kind, stride, &points);
     }
+    faults_cover("thing", name);
     board->failures += failures;
     printf("%-28s %7llu points%s\n", name, (unsigned long long)points, failures == 0 ? "" : "  FAILED");
     (void)fflush(stdout);

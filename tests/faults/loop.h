@@ -18,6 +18,7 @@ typedef bool (*trial_fn)(const void *arg, const struct point *p);
 struct reference {
     uint8_t before[32], after[32]; /* all that the store holds */
     uint8_t reply[32];
+    uint64_t customers[2]; /* rows at both ends of a session when they have met again */
     uint64_t live; /* pieces of memory after closing */
     enum err e;
 };
@@ -34,6 +35,11 @@ void faults_run(const char *name, bool is_core, trial_fn trial, const void *arg)
 
 /* In a process of its own: what fn does to memory is gone afterwards, what faults_run counts in it stays. */
 void faults_apart(const char *name, void (*fn)(const void *arg), const void *arg);
+
+/* Remembers over all processes that a fault was tried on this; `kind` and `name` at most 47 letters together. */
+void faults_cover(const char *kind, const char *name);
+bool faults_has_covered(const char *kind, const char *name);
+bool faults_is_whole(void); /* nothing was left out by the arguments of the program */
 
 /* Outside of trials: a failure if not. */
 void faults_expect(bool is_true, const char *what);

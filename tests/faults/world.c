@@ -141,11 +141,16 @@ static enum err err_of(const json_t *reply)
 
 void world_ask(struct app *app, const char *user, const char *verb, const char *args, struct answer *out)
 {
-    char text[4096];
+    static char text[1 << 18];
     int n = snprintf(text, sizeof(text), "{\"verb\":\"%s\",\"user\":\"%s\",\"password\":\"a password 1\",\"args\":%s}",
         verb, user, args);
     check(n > 0 && (size_t)n < sizeof(text));
-    json_t *reply = request_run_text(app, bytes_str(text), NULL, 0);
+    if (inject_is_armed()) {
+        faults_cover("request", verb);
+    }
+    /* A login asks whether there is a daemon, and nothing of it. */
+    struct daemon *daemon = strcmp(verb, "login") == 0 ? (struct daemon *)(void *)app : NULL;
+    json_t *reply = request_run_text(app, bytes_str(text), daemon, 0);
     char *owned = NULL;
     struct bytes bytes = request_dump(reply, &owned);
     *out = (struct answer){ .e = owned == NULL ? ERR_NOMEM : err_of(reply) };
@@ -181,13 +186,33 @@ void world_expect_class(const struct point *p, enum err e)
     }
 }
 
-/* A write that counts: it must be there as soon as it is acknowledged. */
+/* A write that counts: it must be there as soon as it is acknowledged. A relay has no customers, and others may have
+ * let go of this one. */
 static enum err next_command(struct app *app, const char *word, struct answer *out)
 {
     char args[200];
     (void)snprintf(args, sizeof(args), "{\"id\":\"%s\",\"fields\":{\"industry\":\"%s\"}}", ids.customer, word);
-    world_ask(app, "zhao", "set", args, out);
+    world_ask(app, "wang", "set", args, out);
+    if (out->e == ERR_NOT_FOUND || members_node(app->members, app->core.self.number)->kind == NODE_RELAY) {
+        (void)snprintf(args, sizeof(args), "{\"address\":\"10.0.0.%u:7420\",\"node\":2}", (uint8_t)word[3] % 200U);
+        world_ask(app, "boss", "peer-add", args, out);
+    }
     return out->e;
+}
+
+/* A relay has no keys to say what commits mean: what counts there is the commits. */
+static void state_of(struct app *app, uint8_t out[32])
+{
+    crypto_generichash_state h;
+    enum err e = core_statehash(&app->core, &app->arena, out);
+    arena_reset(&app->arena);
+    if (e == ERR_NO_KEY) {
+        (void)crypto_generichash_init(&h, NULL, 0, 32);
+        digest_query(&h, vault_db(app->vault), "SELECT * FROM kv_log");
+        (void)crypto_generichash_final(&h, out, 32);
+    } else if (e != ERR_OK) {
+        faults_fail("state hash: %s", err_name(e));
+    }
 }
 
 static void verify_deep(struct app *app)
@@ -198,11 +223,11 @@ static void verify_deep(struct app *app)
     if (app_verify(app, true, false, &why) != ERR_OK) {
         faults_fail("verify: %s", why.en);
     }
-    check(core_statehash(&app->core, &app->arena, before) == ERR_OK);
-    if (app_verify(app, false, true, &why) != ERR_OK || core_statehash(&app->core, &app->arena, after) != ERR_OK) {
+    state_of(app, before);
+    if (app_verify(app, false, true, &why) != ERR_OK) {
         faults_fail("rebuild: %s", why.en);
     }
-    arena_reset(&app->arena);
+    state_of(app, after);
     if (!world_same(before, after)) {
         faults_fail("rows are not what the log says");
     }

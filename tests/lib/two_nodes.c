@@ -42,8 +42,7 @@ static void add_user(const char *login, uint32_t roles, const char *station)
     need(app_user_add(s1, &u, &number, NULL, &why), &why);
 }
 
-/* Enrols a node without a network: both halves of the exchange in one process. */
-static void enrol(
+void two_nodes_enrol(
     struct disk disk, const char *dir, enum node_kind kind, const char *station, bool group, const char *owner)
 {
     struct why why = { { 0 }, { 0 } };
@@ -147,7 +146,7 @@ static void found(void)
     add_user("li", role_bit(ROLE_PA), "S1");
     add_user("hui", role_bit(ROLE_CS), "S1");
     add_user("mei", role_bit(ROLE_MK), "S1");
-    enrol(disks[1], home[1], NODE_STATION, "S2", true, "");
+    two_nodes_enrol(disks[1], home[1], NODE_STATION, "S2", true, "");
     add_user("sun", role_bit(ROLE_SC), "S2");
     add_user("qian", role_bit(ROLE_SM), "S2");
     need(app_open_on(disks[1], home[1], BYTES_LIT("disk passphrase"), &s2, &why), &why);

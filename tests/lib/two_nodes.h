@@ -14,6 +14,11 @@ int two_nodes_found(void **state); /* cmocka group setup and teardown */
 int two_nodes_leave(void **state);
 void two_nodes_found_on(struct disk one, struct disk other); /* the same on simulated disks, in /a and /b */
 
+/* Enrols one more node at s1, without a network: both halves of the exchange in one process. Open it with app_open_on.
+ */
+void two_nodes_enrol(
+    struct disk disk, const char *dir, enum node_kind kind, const char *station, bool group, const char *owner);
+
 void need(enum err e, const struct why *why); /* fails the test, and says why, unless e is ERR_OK */
 
 /* Everything one node holds, given to another. */
