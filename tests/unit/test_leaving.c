@@ -1,0 +1,58 @@
+/* A laptop lets go of a customer that was handed over only when a station has all that it wrote. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/fleet_world.h"
+
+static void meet(const struct world *w, uint32_t a, uint32_t b)
+{
+    fleet_connect(w->f, a, b);
+    fleet_run(w->f);
+    fleet_cut(w->f, a, b);
+}
+
+/* What the laptop wrote first it has forgotten, so it cannot give that to a station that lacks it, nor what came after:
+ * that nothing is left to send there does not mean that the station has it. */
+static void test_nothing_left_to_send_is_not_enough(void **state)
+{
+    (void)state;
+    struct world w = world_new(2);
+    uint32_t laptop = fleet_laptop(w.f, w.seller);
+    world_teach_all(&w);
+    struct record_id first = fleet_customer(w.f, 1, w.seller, "甲");
+    struct record_id second = fleet_customer(w.f, 1, w.seller, "乙");
+    meet(&w, laptop, 1);
+    meet(&w, 1, 2);
+    assert_true(world_has(&w, laptop, first) && world_has(&w, laptop, second));
+    assert_int_equal(world_set_name(&w, laptop, first, "甲路上"), ERR_OK);
+    meet(&w, laptop, 1);
+    (void)fleet_assign(w.f, 1, w.seller, first, "u3", "2026-01-01T00:00:00Z");
+    meet(&w, laptop, 1);
+    assert_false(world_has(&w, laptop, first));
+    /* The second is handed over at a station's node that has never seen what the laptop wrote about the first. */
+    assert_int_equal(world_set_name(&w, laptop, second, "乙路上"), ERR_OK);
+    (void)fleet_assign(w.f, 2, w.seller, second, "u3", "2026-01-01T00:00:00Z");
+    for (size_t i = 0; i < 3; i++) {
+        meet(&w, laptop, 2);
+        assert_true(world_shows_name(&w, laptop, second, "乙路上"));
+    }
+    meet(&w, laptop, 1);
+    assert_true(world_shows_name(&w, 1, second, "乙路上"));
+    assert_false(world_has(&w, laptop, second));
+    meet(&w, 1, 2);
+    assert_true(world_shows_name(&w, 2, second, "乙路上"));
+    assert_true(fleet_same_hash(w.f, 1, 2));
+    fleet_free(w.f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_left_to_send_is_not_enough),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
