@@ -1,9 +1,25 @@
 #!/usr/bin/env bash
 # A customer changes hands between two laptops, with an edit made on the road in between; then a second station gets the
-# first one's customers and loses them again. Real daemons.
-# Usage: JIPAN=build/jipan tests/e2e/scope.sh
+# first one's customers and loses them again. Real daemons, and their files afterwards: what was let go of stands in no page
+# and in no frame of the log, not even for who has the passphrase.
+# Usage: JIPAN=build/jipan tests/e2e/scope.sh [BUILD_DIR]
 cd "$(dirname "$0")/../.." || exit 1
 source tests/e2e/common.bash
+SEARCH=$(realpath "${1:-build}")/store_search
+
+# in_files HOME WORD: pages and frames that hold it, in the files of a running node as they are now
+in_files() {
+    rm -rf "$D/look"
+    cp -a "$D/$1" "$D/look"
+    "$SEARCH" "$D/look" "$D/disk" "$2" | sed -n "s/^$2 //p"
+}
+until_not_in_files() {
+    for _ in $(seq 50); do
+        [ "$(in_files "$1" "$2")" = 0 ] && break
+        sleep 0.1
+    done
+    is "$2 in the files of $1" "$(in_files "$1" "$2")" 0
+}
 
 sees() { at "$1" "$2" find customer --purpose P1 --limit 500 --json 2>/dev/null | jq length; }
 # until_sees HOME USER COUNT WHAT
@@ -29,6 +45,8 @@ stays=$(at s1 wang new customer kind=个人 full_name=吴小雪 origin=来店 --
 until_sees l_wang wang 2 'the owner has both'
 is 'the colleague has none' "$(sees l_chen chen)" 0
 
+if [ "$(in_files l_wang 周小雨)" -gt 0 ]; then ok; else bad 'what is held is not found in the files: the search finds nothing'; fi
+
 # On the road: the old owner edits while the manager hands the customer over.
 stop l_wang
 rc 0 at l_wang wang set "$mine" occupation=教师
@@ -45,6 +63,8 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 has 'what was written on the road is there' "$(at l_chen chen get "$mine" --purpose P1 --json)" 教师
+until_not_in_files l_wang 周小雨
+if [ "$(in_files l_wang 吴小雪)" -gt 0 ]; then ok; else bad 'what stays is not found in the files'; fi
 rc 0 at l_wang boss verify --deep
 
 # Scope of a station's node.
@@ -61,6 +81,7 @@ until_sees s2 sun 2 'what came into its scope'
 is 'and all of it' "$(at s2 boss statehash)" "$(at s1 boss statehash)"
 rc 0 at s1 boss node scope 4
 until_sees s2 sun 0 'what went out of it'
+for name in 周小雨 吴小雪; do until_not_in_files s2 $name; done
 rc 0 at s2 boss verify --deep
 rc 0 at s1 boss node list --json
 rc 3 at s1 boss node scope 99 --scope S1
