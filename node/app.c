@@ -75,8 +75,9 @@ bool app_exists(const char *home)
 
 static enum err make_home(struct disk disk, const char *home, struct why *why)
 {
-    int error = disk.ops->make_dir(disk.ctx, home);
-    if (error == 0 || error == EEXIST) {
+    bool was_made = false;
+    int error = disk_make_dir_durable(disk, home, &was_made);
+    if (error == 0) {
         return ERR_OK;
     }
     if (error == ENOENT) {

@@ -113,9 +113,8 @@ static enum err check_place(const struct work *w, struct why *why)
 static enum err take_place(struct work *w, struct why *why)
 {
     const char *home = w->in->home;
-    int error = w->disk.ops->make_dir(w->disk.ctx, home);
-    w->made_home = error == 0;
-    if (error != 0 && error != EEXIST) {
+    int error = disk_make_dir_durable(w->disk, home, &w->made_home);
+    if (error != 0) {
         return why_setf(
             why, error == ENOENT ? ERR_NOT_FOUND : ERR_IO, "不能建立目录 %s", "cannot create directory %s", home);
     }

@@ -271,3 +271,22 @@ struct disk disk_posix(void)
 {
     return (struct disk){ .ops = &posix_ops, .ctx = NULL };
 }
+
+int disk_make_dir_durable(struct disk disk, const char *path, bool *was_made)
+{
+    char real[4096];
+    int error = disk.ops->make_dir(disk.ctx, path);
+    *was_made = error == 0;
+    if (error != 0 && error != EEXIST) {
+        return error;
+    }
+    error = disk.ops->resolve(disk.ctx, path, real, sizeof(real));
+    if (error != 0) {
+        return error;
+    }
+    char *slash = strrchr(real, '/');
+    slash[slash == real ? 1 : 0] = '\0';
+    error = disk.ops->sync_dir(disk.ctx, real);
+    /* A directory that others made for us, in one of theirs that we may not read. */
+    return error == EACCES && !*was_made ? 0 : error;
+}

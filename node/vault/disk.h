@@ -66,4 +66,8 @@ struct disk_file {
 
 struct disk disk_posix(void);
 
+/* make_dir, and its name made durable, also of one that was there: an earlier attempt may have ended between the two.
+ * 0 or an errno value; *was_made also when that is an error. */
+int disk_make_dir_durable(struct disk disk, const char *path, bool *was_made);
+
 #endif

@@ -101,23 +101,32 @@ static enum err verify_pages(struct vault *v, uint64_t pages, const struct wal_r
     return e == ERR_OK ? ERR_OK : why_from_vault(why, e, v->files);
 }
 
+/* SQLite tells a page that it had no memory for like a damaged one, in words. */
+static enum err finding(const char *text)
+{
+    const char *code = strstr(text, "error code=");
+    if (strcmp(text, "ok") == 0) {
+        return ERR_OK;
+    }
+    return code != NULL && strtol(code + strlen("error code="), NULL, 10) == SQLITE_NOMEM ? ERR_NOMEM : ERR_DAMAGED;
+}
+
 static enum err verify_integrity(struct vault *v, struct why *why)
 {
     sqlite3_stmt *stmt = NULL;
-    bool is_fine = false;
+    enum err found = ERR_OK;
     int rc = sqlite3_prepare_v2(v->db, "PRAGMA integrity_check(1)", -1, &stmt, NULL);
     if (rc == SQLITE_OK) {
         rc = sqlite3_step(stmt);
     }
     if (rc == SQLITE_ROW) {
-        is_fine = strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") == 0;
+        const char *text = (const char *)sqlite3_column_text(stmt, 0);
+        found = text == NULL ? ERR_NOMEM : finding(text);
         rc = SQLITE_OK;
     }
     int closed = sqlite3_finalize(stmt);
     enum err e = err_from_sqlite(rc != SQLITE_OK ? rc : closed);
-    if (e == ERR_OK && !is_fine) {
-        e = ERR_DAMAGED;
-    }
+    e = e == ERR_OK ? found : e;
     return e == ERR_OK ? ERR_OK : why_from_vault(why, e, v->files);
 }
 

@@ -16,6 +16,7 @@
 static const struct bytes new_passphrase = { (const uint8_t *)"another passphrase", 18 };
 typedef enum err (*making_fn)(struct app **out);
 
+static const char new_home[] = "/place/n"; /* its name is not durable by itself */
 static struct disk_sim *fresh; /* a disk with nothing, or nothing but a backup */
 
 static void verify(struct app *app)
@@ -49,7 +50,7 @@ static enum err init(struct app **app)
         .station_code = BYTES_LIT("S1"),
         .admin_login = BYTES_LIT("boss"),
         .admin_password = BYTES_LIT("a password 1") };
-    return app_create_on(disk_sim_disk(fresh), "/n", &in, recovery, app, &why);
+    return app_create_on(disk_sim_disk(fresh), new_home, &in, recovery, app, &why);
 }
 
 /* A node that is there is whole; else it can be made. */
@@ -57,7 +58,7 @@ static void expect_node_or_none(const struct point *p, enum err e, making_fn mak
 {
     struct app *app = NULL;
     struct why why = { { 0 }, { 0 } };
-    enum err opened = app_open_on(disk_sim_disk(fresh), "/n", WORLD_PASSPHRASE, &app, &why);
+    enum err opened = app_open_on(disk_sim_disk(fresh), new_home, WORLD_PASSPHRASE, &app, &why);
     if (opened != ERR_NOT_FOUND) {
         if (opened == ERR_OK && e != ERR_OK && !fault_is_crash(p->kind)) {
             faults_fail("failed with %s, and a node is there", err_name(e));
@@ -118,7 +119,7 @@ static enum err join(struct app **app)
     char recovery[VAULT_RECOVERY_TEXT_BYTES];
     struct why why = { { 0 }, { 0 } };
     *app = NULL;
-    return app_create_joined_on(disk_sim_disk(fresh), "/n", WORLD_PASSPHRASE, &joined, recovery, &why);
+    return app_create_joined_on(disk_sim_disk(fresh), new_home, WORLD_PASSPHRASE, &joined, recovery, &why);
 }
 
 static bool try_join(const void *arg, const struct point *p)
@@ -321,7 +322,7 @@ static enum err back_up(struct app *app)
 
 static enum err restore_to(struct disk_sim *disk, struct restored *out, struct why *why)
 {
-    const struct restore in = { .home = "/n", .file = "/backup/one", .passphrase = WORLD_PASSPHRASE };
+    const struct restore in = { .home = new_home, .file = "/backup/one", .passphrase = WORLD_PASSPHRASE };
     return restore_run_on(disk_sim_disk(disk), &in, out, why);
 }
 
@@ -333,7 +334,7 @@ static void expect_restorable(struct disk_sim *disk)
     if (e != ERR_OK) {
         faults_fail("cannot be restored: %s %s", err_name(e), why.en);
     }
-    struct app *app = world_open(disk, "/n");
+    struct app *app = world_open(disk, new_home);
     verify(app);
     app_close(app);
 }
@@ -406,14 +407,14 @@ static bool try_restore(const void *arg, const struct point *p)
         world_expect_class(p, e);
     }
     power(p, fresh);
-    if (!vault_exists_on(disk_sim_disk(fresh), "/n")) {
+    if (!vault_exists_on(disk_sim_disk(fresh), new_home)) {
         if (e == ERR_OK) {
             faults_fail("told that it is done, and there is no node");
         }
         expect_restorable(fresh);
         return true;
     }
-    struct app *app = world_open(fresh, "/n");
+    struct app *app = world_open(fresh, new_home);
     verify(app);
     app_close(app);
     return true;
