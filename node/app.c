@@ -60,17 +60,33 @@ struct now app_now(void)
 /* Stands beside a store while it is being made: without it, what an interrupted creation left would pass for a node. */
 static const char unfinished_name[] = "jipan.unfinished";
 
-static bool exists_on(struct disk disk, const char *home)
+static void home_file(const char *home, const char *name, char out[APP_PATH_MAX + 32])
+{
+    (void)snprintf(out, APP_PATH_MAX + 32, "%s/%s", home, name);
+}
+
+/* ERR_OK: there is a node. ERR_NOT_FOUND: there is none, or an unfinished one. Else nobody can tell. */
+static enum err look_for_node(struct disk disk, const char *home, struct why *why)
 {
     char path[APP_PATH_MAX + 32];
     uint64_t size = 0;
-    (void)snprintf(path, sizeof(path), "%s/%s", home, unfinished_name);
-    return vault_exists_on(disk, home) && disk.ops->stat(disk.ctx, path, &size) != 0;
+    home_file(home, "jipan.db", path);
+    int error = disk.ops->stat(disk.ctx, path, &size);
+    if (error != 0) {
+        return error == ENOENT || error == ENOTDIR ? ERR_NOT_FOUND : why_from_errno(why, error, home);
+    }
+    home_file(home, unfinished_name, path);
+    error = disk.ops->stat(disk.ctx, path, &size);
+    if (error == ENOENT) {
+        return ERR_OK;
+    }
+    return error == 0 ? ERR_NOT_FOUND : why_from_errno(why, error, home);
 }
 
 bool app_exists(const char *home)
 {
-    return exists_on(disk_posix(), home);
+    struct why why = { { 0 }, { 0 } };
+    return look_for_node(disk_posix(), home, &why) != ERR_NOT_FOUND; /* when in doubt, opening says why */
 }
 
 static enum err make_home(struct disk disk, const char *home, struct why *why)
@@ -260,22 +276,19 @@ static enum err open_rest(struct app *app, struct why *why)
 enum err app_open_on(struct disk disk, const char *home, struct bytes passphrase, struct app **out, struct why *why)
 {
     struct app *app = NULL;
-    char path[APP_PATH_MAX + 32];
-    uint64_t size = 0;
-    (void)snprintf(path, sizeof(path), "%s/jipan.db", home);
-    int error = disk.ops->stat(disk.ctx, path, &size);
-    if (error != 0 && error != ENOENT && error != ENOTDIR) {
-        return why_from_errno(why, error, home);
-    }
-    if (!exists_on(disk, home)) {
+    enum err e = look_for_node(disk, home, why);
+    if (e == ERR_NOT_FOUND) {
         return why_setf(why, ERR_NOT_FOUND, "%s 里还没有节点；先运行 jipan init 或 jipan join",
             "there is no node in %s; run jipan init or jipan join first", home);
+    }
+    if (e != ERR_OK) {
+        return e;
     }
     app = app_blank(disk, home);
     if (app == NULL) {
         return ERR_NOMEM;
     }
-    enum err e = vault_open_on(disk, home, SLOT_PASSPHRASE, passphrase, &app->vault, why);
+    e = vault_open_on(disk, home, SLOT_PASSPHRASE, passphrase, &app->vault, why);
     if (e == ERR_OK) {
         e = open_rest(app, why);
     }
@@ -301,11 +314,6 @@ enum err app_open(const char *home, struct bytes passphrase, struct app **out, s
         (*out)->may_thread = true;
     }
     return e;
-}
-
-static void home_file(const char *home, const char *name, char out[APP_PATH_MAX + 32])
-{
-    (void)snprintf(out, APP_PATH_MAX + 32, "%s/%s", home, name);
 }
 
 /* Takes back what a creation left. The sign that it was not finished goes last. */
@@ -363,10 +371,11 @@ static enum err end_creation(struct disk disk, const char *home, enum err e)
 static enum err create_vault(struct disk disk, const char *home, struct bytes passphrase,
     char recovery_text[VAULT_RECOVERY_TEXT_BYTES], struct app **out, struct why *why)
 {
-    if (exists_on(disk, home)) {
-        return why_setf(why, ERR_EXISTS, "%s 里已有节点", "there already is a node in %s", home);
+    enum err e = look_for_node(disk, home, why);
+    if (e != ERR_NOT_FOUND) {
+        return e == ERR_OK ? why_setf(why, ERR_EXISTS, "%s 里已有节点", "there already is a node in %s", home) : e;
     }
-    enum err e = make_home(disk, home, why);
+    e = make_home(disk, home, why);
     struct app *app = e == ERR_OK ? app_blank(disk, home) : NULL;
     if (e == ERR_OK && app == NULL) {
         e = ERR_NOMEM;

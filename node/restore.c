@@ -275,6 +275,9 @@ static enum err take_identity(const struct work *w, struct restored *out, struct
         e = e == ERR_OK ? app->store->ops->del(app->store, SPACE_META, BYTES_LIT("born")) : e;
         e = app_end(app, e);
     }
+    if (e == ERR_OK) {
+        e = vault_checkpoint(app->vault); /* closing would do it, and not say why it could not */
+    }
     out->node = app->core.self.number;
     out->epoch = app->core.epoch;
     out->is_authority = app->core.is_authority;

@@ -281,8 +281,10 @@ enum err vault_create_on(struct disk disk, const char *dir, struct bytes passphr
         e = why_from_errno(why, error, dir);
         goto out;
     }
-    if (disk.ops->stat(disk.ctx, v->files->db_path, &size) != ENOENT) {
-        e = why_setf(why, ERR_EXISTS, "%s 里已经有库", "there is already a store in %s", dir);
+    error = disk.ops->stat(disk.ctx, v->files->db_path, &size);
+    if (error != ENOENT) {
+        e = error == 0 ? why_setf(why, ERR_EXISTS, "%s 里已经有库", "there is already a store in %s", dir)
+                       : why_from_errno(why, error, dir);
         goto out;
     }
     randombytes_buf(recovery, sizeof(recovery));

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum { TRIAL_SECONDS = 60, SHOWN_MAX = 6, TEXT_BYTES = 600, POINTS_MAX = 200000, EXIT_FAILED = 9 };
-enum { COVERED_MAX = 256, COVERED_BYTES = 48 };
+enum { COVERED_MAX = 1024, COVERED_BYTES = 48 };
 
 /* Shared by all processes. */
 struct board {
@@ -34,6 +34,7 @@ struct board {
 static struct board *board;
 static struct {
     bool is_full;
+    uint64_t share; /* one point in so many, of everything; 0: see faults_run */
     uint64_t stride, offset;
     const char *only; /* one thing */
     struct point point; /* one point of it; k 0: all */
@@ -112,6 +113,10 @@ bool faults_setup(int argc, char **argv)
         options.is_full = true;
         at++;
     }
+    if (at + 1 < argc && strcmp(argv[at], "--share") == 0) {
+        options.share = strtoull(argv[at + 1], NULL, 10);
+        at += 2;
+    }
     if (at + 1 < argc && strcmp(argv[at], "--offset") == 0) {
         options.offset = strtoull(argv[at + 1], NULL, 10);
         at += 2;
@@ -173,9 +178,11 @@ static uint64_t run_series(const char *name, trial_fn trial, const void *arg, st
 {
     char room[TEXT_BYTES];
     char mode[16];
+    static uint64_t series;
     uint64_t failures = 0;
-    /* The first one always, then the share. */
-    for (p.k = 1; p.k < POINTS_MAX; p.k += p.k == 1 ? 1 + options.offset % stride : stride) {
+    /* Of a share any may be the first, another one with every series and offset; else the first one always. */
+    p.k = options.share == 0 ? 1 : 1 + (++series * 7919 + options.offset) % stride;
+    for (; p.k < POINTS_MAX; p.k += p.k == 1 && options.share == 0 ? 1 + options.offset % stride : stride) {
         const char *wrong = in_process(trial, arg, &p, room);
         if (wrong == NULL && !board->has_fired) {
             return failures;
@@ -235,7 +242,8 @@ void faults_run(const char *name, bool is_core, trial_fn trial, const void *arg)
         return;
     }
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++) {
-        uint64_t stride = is_core || options.is_full ? 1 : options.stride;
+        uint64_t share = fault_is_memory((enum fault_kind)kind) ? options.share : options.share / 8 + 1;
+        uint64_t stride = options.share != 0 ? share : is_core || options.is_full ? 1 : options.stride;
         failures += run_kind(name, trial, arg, (enum fault_kind)kind, stride, &points);
     }
     faults_cover("thing", name);
