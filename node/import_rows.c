@@ -17,7 +17,7 @@ struct making {
 
 void import_row_mark(const struct import_rows *ir, const json_t *row, uint8_t out[STORE_MARK_BYTES])
 {
-    struct bytes pieces[IMPORT_COLUMNS_MAX * 2 + 1];
+    UNFILLED struct bytes pieces[IMPORT_COLUMNS_MAX * 2 + 1];
     uint8_t full[16];
     size_t n = 0;
     pieces[n++] = bytes_str(ir->map.desc->name);

@@ -257,7 +257,7 @@ static enum err add_touch_line(struct store_sqlite *q, int64_t rid, struct dot d
 
 static enum err insert_dossier(struct store_sqlite *q, const struct dossier *d, const struct dots *dots)
 {
-    uint8_t blob[DOSSIER_DOTS_BYTES];
+    UNFILLED uint8_t blob[DOSSIER_DOTS_BYTES];
     sqlite3_stmt *stmt = NULL;
     enum err e = store_sql_fixed(q, STORE_SQL_DOSSIER_INSERT, &stmt);
     if (e != ERR_OK) {
@@ -299,8 +299,9 @@ static enum err update_dossier(struct store_sqlite *q, int64_t rid, const struct
 /* dot NULL: nothing touched it. */
 static enum err put_dossier(struct store_sqlite *q, const struct dossier *d, const struct dot *dot)
 {
-    struct dots dots = { .count = 0 };
+    UNFILLED struct dots dots;
     int64_t rid = 0;
+    dots.count = 0;
     enum err e = store_sql_rid(q, d->id, &rid);
     if (dot != NULL && dot->seq > INT64_MAX) {
         return ERR_LIMIT; /* SQLite integers are signed; a node would need 10^18 commits */

@@ -54,7 +54,7 @@ static void hash_long(uint8_t *out, size_t out_len, const char *label, const uin
 void seal_hash(uint8_t *out, size_t out_len, const char *label, const uint8_t key[KEY_BYTES],
     const struct bytes *pieces, size_t count)
 {
-    uint8_t all[HASH_SHORT_BYTES];
+    UNFILLED uint8_t all[HASH_SHORT_BYTES];
     size_t n = 8 + strlen(label);
     for (size_t i = 0; i < count && n <= sizeof(all); i++) {
         n += pieces[i].len > sizeof(all) ? sizeof(all) : 8 + pieces[i].len;

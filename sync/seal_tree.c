@@ -36,7 +36,7 @@ static void hash_tagged(uint8_t tag, struct bytes a, struct bytes b, uint8_t out
 
 static enum err group_hash(const struct group_item *g, uint8_t out[COMMIT_HASH_BYTES])
 {
-    uint8_t hashes[COMMIT_PARTS_MAX * (COMMIT_HASH_BYTES + 1)];
+    UNFILLED uint8_t hashes[COMMIT_PARTS_MAX * (COMMIT_HASH_BYTES + 1)];
     size_t n = 0;
     struct part_cursor c = group_parts(g);
     struct part_item p;

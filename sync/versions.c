@@ -34,7 +34,7 @@ static void pack(struct packed *p, struct dot d, size_t field)
 
 void versions_put(struct buf *b, const struct versions *v)
 {
-    struct packed p;
+    UNFILLED struct packed p;
     p.count = 0;
     p.last = 0;
     for (size_t i = 0; i <= VERSIONS_FIELD_MAX; i++) {
