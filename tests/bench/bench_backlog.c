@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PORT_HUB = 27451, PORT_AWAY = 27452, ORIGINS_MAX = 64, FIRST_CUSTOMERS = 1000, READ_EVERY_US = 20000 };
+enum { ORIGINS_MAX = 64, FIRST_CUSTOMERS = 1000, READ_EVERY_US = 20000 };
 
 struct bench {
     size_t origins, edits, customers;
@@ -174,13 +174,13 @@ int main(int argc, char **argv)
     be->edits = argc > 4 ? strtoul(argv[4], NULL, 10) : 1000;
     be->customers = argc > 5 ? strtoul(argv[5], NULL, 10) : 100;
     bench_need(be->origins > 0 && be->origins <= ORIGINS_MAX && be->customers > 0, "1 to 64 origins");
-    station_init(&be->hub, argv[1], argv[2], "hub", PORT_HUB);
-    station_init(&be->away[0], argv[1], argv[2], "away", PORT_AWAY);
-    station_init(&be->away[1], argv[1], argv[2], "killed", PORT_AWAY + 1);
+    station_init(&be->hub, argv[1], argv[2], "hub");
+    station_init(&be->away[0], argv[1], argv[2], "away");
+    station_init(&be->away[1], argv[1], argv[2], "killed");
     for (size_t i = 0; i < be->origins; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "origin%zu", i);
-        station_init(&be->origin[i], argv[1], argv[2], name, 0);
+        station_init(&be->origin[i], argv[1], argv[2], name);
     }
     found(be);
     write_backlog(be);

@@ -15,8 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PORT_A = 27471, PORT_B = 27472 };
-
 struct cost {
     double seconds, cpu, peak_mb;
 };
@@ -81,8 +79,8 @@ int main(int argc, char **argv)
     bench_need(argc > 2, "usage: bench_bundle DIR JIPAN [CUSTOMERS]");
     size_t customers = argc > 3 ? strtoul(argv[3], NULL, 10) : 100000;
     bench_need(customers > 0, "at least one customer");
-    station_init(&a, argv[1], argv[2], "a", PORT_A);
-    station_init(&b, argv[1], argv[2], "b", PORT_B);
+    station_init(&a, argv[1], argv[2], "a");
+    station_init(&b, argv[1], argv[2], "b");
     (void)snprintf(file, sizeof(file), "%s/there.jpb", argv[1]);
     (void)snprintf(back, sizeof(back), "%s/back.jpb", argv[1]);
     struct app *app = station_found(&a);

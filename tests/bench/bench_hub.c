@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PORT_HUB = 27441, PORT_LAST = 27442, NOTHING_RUNS = 20, NODES_A_STATION = 10 };
+enum { NOTHING_RUNS = 20, NODES_A_STATION = 10 };
 
 static void join_all(struct station *hub, struct station *nodes, size_t count)
 {
@@ -75,12 +75,12 @@ int main(int argc, char **argv)
     struct station last;
     struct crowd_result *r = calloc(1, sizeof(*r));
     bench_need(nodes != NULL && r != NULL && count > 1 && count <= CROWD_MAX && seconds > 0, "2 to 256 nodes");
-    station_init(&hub, argv[1], argv[2], "hub", PORT_HUB);
-    station_init(&last, argv[1], argv[2], "last", PORT_LAST);
+    station_init(&hub, argv[1], argv[2], "hub");
+    station_init(&last, argv[1], argv[2], "last");
     for (size_t i = 0; i < count; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "n%zu", i);
-        station_init(&nodes[i], argv[1], argv[2], name, 0);
+        station_init(&nodes[i], argv[1], argv[2], name);
     }
     join_all(&hub, nodes, count);
     station_stop(&hub);

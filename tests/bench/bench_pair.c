@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PORT_A = 27411, PORT_B = 27412, WARM_EDITS = 1000, LIVE_EDITS = 200, NOTHING_RUNS = 50, FRESH_RUNS = 10 };
+enum { WARM_EDITS = 1000, LIVE_EDITS = 200, NOTHING_RUNS = 50, FRESH_RUNS = 10 };
 
 struct bench {
     size_t customers;
@@ -118,13 +118,13 @@ int main(int argc, char **argv)
     struct bench *be = calloc(1, sizeof(*be));
     bench_need(be != NULL && argc > 2, "usage: bench_pair DIR JIPAN [CUSTOMERS]");
     be->customers = argc > 3 ? strtoul(argv[3], NULL, 10) : 100000;
-    station_init(&be->a, argv[1], argv[2], "a", PORT_A);
-    station_init(&be->b, argv[1], argv[2], "b", PORT_B);
+    station_init(&be->a, argv[1], argv[2], "a");
+    station_init(&be->b, argv[1], argv[2], "b");
     struct app *app = station_found(&be->a);
     bench_import_all(app, be->customers);
     station_invite(app, NODE_STATION, "S2", code);
     app_close(app);
-    be->line = line_open(PORT_A);
+    be->line = line_open(be->a.port);
     station_start(&be->a);
     station_join(&be->b, code, be->line);
     measure_cold(be);

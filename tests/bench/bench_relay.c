@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PORT_A = 27461, PORT_RELAY = 27462, PORT_B = 27463, PORT_C = 27464, EDITS = 200, SETTLE_SECONDS = 15 };
+enum { EDITS = 200, SETTLE_SECONDS = 15 };
 
 struct bench {
     struct station a, relay, b, c;
@@ -29,9 +29,9 @@ static void start_all(struct bench *be, size_t customers)
     station_invite(app, NODE_STATION, "S2", code[1]);
     station_invite(app, NODE_STATION, "S3", code[2]);
     app_close(app);
-    be->over_relay = line_open(PORT_A);
-    be->direct = line_open(PORT_A);
-    be->to_relay = line_open(PORT_RELAY);
+    be->over_relay = line_open(be->a.port);
+    be->direct = line_open(be->a.port);
+    be->to_relay = line_open(be->relay.port);
     station_start(&be->a);
     station_join(&be->relay, code[0], be->over_relay);
     station_join(&be->b, code[1], NULL);
@@ -84,10 +84,10 @@ int main(int argc, char **argv)
     size_t customers = argc > 3 ? strtoul(argv[3], NULL, 10) : 1000;
     unsigned seconds = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 60;
     bench_need(customers > 0 && seconds > 0, "at least one customer and one second");
-    station_init(&be->a, argv[1], argv[2], "a", PORT_A);
-    station_init(&be->relay, argv[1], argv[2], "relay", PORT_RELAY);
-    station_init(&be->b, argv[1], argv[2], "b", PORT_B);
-    station_init(&be->c, argv[1], argv[2], "c", PORT_C);
+    station_init(&be->a, argv[1], argv[2], "a");
+    station_init(&be->relay, argv[1], argv[2], "relay");
+    station_init(&be->b, argv[1], argv[2], "b");
+    station_init(&be->c, argv[1], argv[2], "c");
     start_all(be, customers);
     wait_same(be);
     station_sync(&be->c);

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PORT = 27431, RUNS = 5, EDITS = 300, CUSTOMERS_MAX = 1000 };
+enum { RUNS = 5, EDITS = 300, CUSTOMERS_MAX = 1000 };
 
 static void write_edits(struct app *app, size_t edits)
 {
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
     bench_need(s != NULL && argc > 2, "usage: bench_restart DIR JIPAN [CHANGES]");
     size_t changes = argc > 3 ? strtoul(argv[3], NULL, 10) : 100000;
     bench_need(changes >= 10000, "at least 10,000 changes");
-    station_init(s, argv[1], argv[2], "node", PORT);
+    station_init(s, argv[1], argv[2], "node");
     fill(s, changes);
     double log_mb = station_file_mb(s, "jipan.db-wal");
     double seconds = restart(s, NULL, &peak_mb);

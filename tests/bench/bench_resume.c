@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PORT_A = 27421, PORT_B = 27422, PORT_C = 27423, CUTS_MAX = 1000 };
+enum { CUTS_MAX = 1000 };
 
 static uint64_t draw(uint64_t *state)
 {
@@ -64,15 +64,15 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 5 ? strtoull(argv[5], NULL, 10) : 1;
     struct station *s = calloc(3, sizeof(*s));
     bench_need(s != NULL && customers > 0 && count > 0 && count <= CUTS_MAX, "1 to 1,000 cuts");
-    station_init(&s[0], argv[1], argv[2], "giver", PORT_A);
-    station_init(&s[1], argv[1], argv[2], "clean", PORT_B);
-    station_init(&s[2], argv[1], argv[2], "cut", PORT_C);
+    station_init(&s[0], argv[1], argv[2], "giver");
+    station_init(&s[1], argv[1], argv[2], "clean");
+    station_init(&s[2], argv[1], argv[2], "cut");
     struct app *app = station_found(&s[0]);
     bench_import_all(app, customers);
     station_invite(app, NODE_STATION, "S2", code[0]);
     station_invite(app, NODE_STATION, "S3", code[1]);
     app_close(app);
-    struct line *line = line_open(PORT_A);
+    struct line *line = line_open(s[0].port);
     station_start(&s[0]);
     station_join(&s[1], code[0], line);
     double clean = fetch(&s[1], line, NULL, 0);

@@ -23,8 +23,9 @@ struct station {
     struct control_client *client;
 };
 
-/* dir/name as home, not made yet; the first call writes dir/passphrase. jipan: path of the program. */
-void station_init(struct station *s, const char *dir, const char *jipan, const char *name, int port);
+/* dir/name as home, not made yet; the first call writes dir/passphrase. jipan: path of the program. Gets a port
+ * of this machine that is free now. */
+void station_init(struct station *s, const char *dir, const char *jipan, const char *name);
 
 /* A new group in its home (bench_node), with the address others find it at. The caller fills and closes it. */
 struct app *station_found(struct station *s);
