@@ -27,7 +27,7 @@ enum { WAITERS_MAX = 16, QUIET_MS = 10000, TICK_MS = 100, TICKS_PER_LOOK = 100, 
 
 /* Messages are one transaction as long as they come: a single edit ends it at once, a bulk when its sender pauses, and
  * none lasts much longer than GROUP_MS, because others wait for their acknowledgements. */
-enum { BULK_BYTES = 16 << 10, BULK_PAUSE_MS = 3, GROUP_MS = 500 };
+enum { BULK_BYTES = SESSION_BATCH_BYTES / 2, BULK_PAUSE_MS = 3, GROUP_MS = 500 };
 
 /* Somebody who waits to be told that we are in sync. */
 struct waiter {
