@@ -681,5 +681,8 @@ enum err app_verify(struct app *app, bool deep, bool rebuild, struct why *why)
             e = app_end(app, core_rebuild(&app->core, &app->arena, app_now()));
         }
     }
+    if (e == ERR_OK && deep) {
+        e = store_sqlite_verify(app->store, why);
+    }
     return e;
 }

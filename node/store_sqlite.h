@@ -36,4 +36,7 @@ void store_sqlite_free(struct store *s);
  * tables. */
 bool store_sqlite_has_new_fields(const struct store *s);
 
+/* Whether the index finds everything that stands in the tables. ERR_DAMAGED: why names what it lacks. */
+MUST_USE enum err store_sqlite_verify(struct store *s, struct why *why);
+
 #endif
