@@ -20,6 +20,7 @@ struct gathering {
     bool takes_all;
     bool is_relay; /* this node is one */
     bool is_covered; /* we hold everything the node may hold: what we lack of a commit is not for it */
+    bool is_home; /* and it is a laptop of our station */
     bool is_full;
     bool is_extra; /* not in the order of the origin: no marks */
     bool is_early; /* of these: before their turn, else the node has settled the dots already */
@@ -179,10 +180,18 @@ static enum err give_letter(struct gathering *ga, struct dot dot)
     return e;
 }
 
-/* Commits of the origin up to there of which the log has nothing. */
-static enum err give_letters(struct gathering *ga, const struct dot *upto)
+/* Commits of the origin up to there of which the log has nothing, or not enough. They were not for us, or are not any
+ * more: then not for our laptops either, who take our word. */
+static enum err pass_hole(struct gathering *ga, const struct dot *upto)
 {
     enum err e = ERR_OK;
+    if (ga->is_home && upto->node != ga->g->to->number && ga->expected_seq <= upto->seq) {
+        if (fills(ga, 0)) {
+            return ERR_BUSY;
+        }
+        add_withheld(ga, *upto);
+        settle(ga, *upto);
+    }
     bool is_ours = upto->node == ga->g->core->self.number && !ga->is_relay;
     while (e == ERR_OK && ga->expected_seq <= upto->seq) {
         const struct dot dot = { .node = upto->node, .epoch = upto->epoch, .seq = ga->expected_seq };
@@ -205,9 +214,9 @@ static enum err gather_commit(void *ctx, struct bytes key, struct bytes value)
         return err_of_stored(e);
     }
     const struct dot before = { .node = dot.node, .epoch = dot.epoch, .seq = dot.seq - 1 };
-    e = give_letters(ga, &before);
+    e = pass_hole(ga, &before);
     if (e == ERR_OK && !ga->is_covered && !relay_is_whole(&v)) {
-        return give_letters(ga, &dot);
+        return pass_hole(ga, &dot);
     }
     if (e != ERR_OK || fills(ga, value.len)) {
         return e == ERR_OK ? ERR_BUSY : e;
@@ -245,7 +254,7 @@ static enum err gather_origin(struct gathering *ga, const struct head *h)
     dot_key((struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto + 1 }, to);
     enum err e = store->ops->scan(store, SPACE_LOG, BYTES_OF(from), BYTES_OF(to), false, gather_commit, ga);
     if (e == ERR_OK) {
-        e = give_letters(ga, &(struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto });
+        e = pass_hole(ga, &(struct dot){ .node = h->node, .epoch = h->epoch, .seq = h->upto });
     }
     e = e == ERR_BUSY ? ERR_OK : e;
     if (e == ERR_OK && ga->last.seq != 0) {
@@ -262,6 +271,7 @@ enum err gather_commits(const struct gather *g, struct gathered *out)
         .takes_all = scope_takes_all(g->to) || g->to->kind == NODE_RELAY,
         .is_relay = relay_is(g->core) };
     ga.is_covered = self != NULL && !ga.takes_all && scope_covers(self, g->to);
+    ga.is_home = ga.is_covered && g->to->kind == NODE_LAPTOP && g->to->station == self->station;
     *out = (struct gathered){ .items = arena_array(g->out, GATHER_ITEMS_MAX, sizeof(*out->items)) };
     enum err e = out->items == NULL ? ERR_NOMEM : ERR_OK;
     if (ga.is_relay && !relay_serves(g->to)) {

@@ -234,6 +234,30 @@ static void test_writing_over_a_gap(void **state)
     fleet_free(w.f);
 }
 
+/* A station of part of the group has holes where commits were not for it; they are not for its laptops either, who meet
+ * nobody else. */
+static void test_laptop_of_a_station_with_holes(void **state)
+{
+    (void)state;
+    struct world w = world_new(1);
+    uint32_t station = fleet_station_node(w.f, 2, false);
+    uint32_t laptop = fleet_laptop(w.f, w.other);
+    world_teach_all(&w);
+    (void)fleet_customer(w.f, 1, w.seller, "陈大文");
+    struct record_id first = fleet_customer(w.f, 1, w.other, "李四");
+    (void)fleet_customer(w.f, 1, w.seller, "陈小文");
+    fleet_connect(w.f, 1, station);
+    fleet_connect(w.f, laptop, station);
+    quiet(&w);
+    assert_true(world_has(&w, laptop, first));
+    struct record_id second = fleet_customer(w.f, 1, w.other, "王五");
+    quiet(&w);
+    assert_true(world_has(&w, laptop, second));
+    assert_int_equal(world_upto(&w, laptop, 1, 1), 4);
+    assert_int_equal(dossiers(&w, laptop), 2);
+    fleet_free(w.f);
+}
+
 /* Two laptops of one consultant. To one of them the hand-over waits for a change it lacks, so it gives the other the
  * customer again and again: that must end. */
 static void test_two_laptops_of_one_owner(void **state)
@@ -271,6 +295,6 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_hand_over), cmocka_unit_test(test_hand_over_while_away),
         cmocka_unit_test(test_scope_of_a_station), cmocka_unit_test(test_laptop_changes_hands),
         cmocka_unit_test(test_changes_in_the_middle), cmocka_unit_test(test_writing_over_a_gap),
-        cmocka_unit_test(test_two_laptops_of_one_owner) };
+        cmocka_unit_test(test_laptop_of_a_station_with_holes), cmocka_unit_test(test_two_laptops_of_one_owner) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
