@@ -13,7 +13,7 @@
 
 #include "schema/base/check.h"
 
-enum { ROWS_PER_COMMIT = 100, BATCH_MEM_BYTES = 128 << 20, SEEN_SLOTS_MIN = 16 };
+enum { ROWS_PER_COMMIT = 50, BATCH_MEM_BYTES = 128 << 20, SEEN_SLOTS_MIN = 16 };
 
 /* Rows on their way into one commit. */
 struct batch {
