@@ -675,14 +675,14 @@ enum err app_verify(struct app *app, bool deep, bool rebuild, struct why *why)
                 why, e, "审计日志从第 %s 条起通不过验证", "the audit log fails to verify from entry %s on", text);
         }
     }
-    if (e == ERR_OK && rebuild) {
-        e = app_begin(app);
-        if (e == ERR_OK) {
-            e = app_end(app, core_rebuild(&app->core, &app->arena, app_now()));
-        }
+    if (e != ERR_OK || !rebuild) {
+        return e == ERR_OK && deep ? store_sqlite_verify(app->store, why) : e;
     }
-    if (e == ERR_OK && deep) {
-        e = store_sqlite_verify(app->store, why);
+    e = app_begin(app);
+    if (e == ERR_OK) {
+        e = core_rebuild(&app->core, &app->arena, app_now());
+        e = e == ERR_OK && deep ? store_sqlite_verify(app->store, why) : e; /* before it is kept */
+        e = app_end(app, e);
     }
     return e;
 }
