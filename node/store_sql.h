@@ -41,6 +41,7 @@ struct table {
     X(DOSSIER_ID, "SELECT id FROM dossier WHERE rid = ?1")                                                           \
     X(DOSSIER_GET, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE rid = ?1")      \
     X(DOSSIER_SCAN, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE rid = ?1")     \
+    X(DOSSIER_EACH, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier ORDER BY rid")       \
     X(DOSSIER_INSERT, "INSERT INTO dossier (id, kind, station, creator, owner, secret, flags, seen, dots) "          \
                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                                 \
     X(DOSSIER_UPDATE,                                                                                                \
@@ -116,6 +117,7 @@ MUST_USE enum err store_sql_dossier_touched(struct store *s, const struct dossie
 MUST_USE enum err store_sql_dossier_del(struct store *s, struct dossier_id id);
 MUST_USE enum err store_sql_dossier_scan(
     struct store *s, const struct dossier_id *from, store_dossier_fn fn, void *ctx);
+MUST_USE enum err store_sql_dossier_each(struct store *s, store_dossier_fn fn, void *ctx);
 MUST_USE enum err store_sql_touch_add(struct store *s, struct dossier_id id, struct dot dot);
 MUST_USE enum err store_sql_touch_scan(struct store *s, struct dossier_id id, store_dot_fn fn, void *ctx);
 

@@ -413,6 +413,27 @@ enum err store_sql_dossier_scan(struct store *s, const struct dossier_id *from, 
     return e;
 }
 
+enum err store_sql_dossier_each(struct store *s, store_dossier_fn fn, void *ctx)
+{
+    struct store_sqlite *q = own(s);
+    sqlite3_stmt *stmt = NULL;
+    enum err e = store_sql_fixed(q, STORE_SQL_DOSSIER_EACH, &stmt);
+    if (e != ERR_OK) {
+        return e;
+    }
+    q->scan_depth++;
+    for (bool has_row = true; has_row && e == ERR_OK;) {
+        struct dossier d;
+        e = sql_step(stmt, &has_row);
+        if (e == ERR_OK && has_row && (e = read_dossier(stmt, &d)) == ERR_OK) {
+            e = fn(ctx, &d);
+        }
+    }
+    q->scan_depth--;
+    sql_give(&q->fixed[STORE_SQL_DOSSIER_EACH], stmt);
+    return e;
+}
+
 /* ---- touches ---- */
 
 static enum err add_touch(struct store_sqlite *q, struct dossier_id id, struct dot dot)

@@ -298,6 +298,7 @@ static const struct store_ops sqlite_ops = {
     .dossier_touched = store_sql_dossier_touched,
     .dossier_del = store_sql_dossier_del,
     .dossier_scan = store_sql_dossier_scan,
+    .dossier_each = store_sql_dossier_each,
     .touch_add = store_sql_touch_add,
     .touch_scan = store_sql_touch_scan,
     .imported_put = store_imported_put,

@@ -64,16 +64,49 @@ static enum err collect(void *ctx, const struct dossier *d)
     return e;
 }
 
+/* Sifts the item at `root` down to its place in the heap of the first `count`. */
+static void sift(struct reconcile_item *at, size_t root, size_t count)
+{
+    const struct reconcile_item moved = at[root];
+    for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count && dossier_id_compare(at[child].id, at[child + 1].id) < 0) {
+            child++;
+        }
+        if (dossier_id_compare(at[child].id, moved.id) <= 0) {
+            break;
+        }
+        at[root] = at[child];
+        root = child;
+    }
+    at[root] = moved;
+}
+
+/* In id order, in place: they come as they lie in the store. */
+static void items_sort(struct marks_items *items)
+{
+    for (size_t i = items->count / 2; i > 0; i--) {
+        sift(items->at, i - 1, items->count);
+    }
+    for (size_t left = items->count; left > 1; left--) {
+        const struct reconcile_item highest = items->at[0];
+        items->at[0] = items->at[left - 1];
+        items->at[left - 1] = highest;
+        sift(items->at, 0, left - 1);
+    }
+}
+
 enum err marks_collect(
     struct store *s, struct mem *mem, size_t max_bytes, marks_keep_fn keep, void *ctx, struct marks_items *out)
 {
     *out = (struct marks_items){ .mem = mem };
     struct collecting co = { .items = out, .max_bytes = max_bytes, .keep = keep, .ctx = ctx };
-    enum err e = s->ops->dossier_scan(s, NULL, collect, &co);
+    enum err e = s->ops->dossier_each(s, collect, &co);
     if (e != ERR_OK) {
         marks_items_release(out);
+        return e;
     }
-    return e;
+    items_sort(out);
+    return ERR_OK;
 }
 
 void marks_items_release(struct marks_items *items)
@@ -212,7 +245,7 @@ enum err marks_total_of(struct marks *m, struct store *s, marks_want_fn want, vo
 {
     struct marks_total sum = { 0 };
     if (!m->is_built) {
-        enum err e = s->ops->dossier_scan(s, NULL, count_in, m);
+        enum err e = s->ops->dossier_each(s, count_in, m);
         if (e != ERR_OK) {
             marks_forget(m);
             return e;

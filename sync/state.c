@@ -98,7 +98,7 @@ enum err core_statehash(struct core *c, struct arena *a, uint8_t out[32])
     }
     seal_hash(su.key, sizeof(su.key), "jipan/state-key/v1", keys->key[CLASS_BUSINESS], NULL, 0);
     buf_init(&su.scratch, c->mem, 1 << 20);
-    enum err e = ops->dossier_scan(c->store, NULL, add_dossier, &su);
+    enum err e = ops->dossier_each(c->store, add_dossier, &su);
     const struct entity_desc *list = catalogue_entities(&entities);
     for (size_t i = 0; e == ERR_OK && i < entities; i++) {
         const struct store_query q = { .entity = list[i].entity, .with_deleted = true };

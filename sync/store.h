@@ -105,6 +105,8 @@ struct store_ops {
     enum err (*dossier_del)(struct store *s, struct dossier_id id); /* ERR_OK also when absent */
     /* In id order; from NULL starts at the first; visits ids > *from. */
     enum err (*dossier_scan)(struct store *s, const struct dossier_id *from, store_dossier_fn fn, void *ctx);
+    /* Every dossier once, as they lie: many times faster than in id order. For what does not depend on the order. */
+    enum err (*dossier_each)(struct store *s, store_dossier_fn fn, void *ctx);
 
     /* Which commits touched a dossier, in dot order. The dossier must exist. */
     enum err (*touch_add)(struct store *s, struct dossier_id id, struct dot dot);

@@ -446,6 +446,13 @@ static void dossiers_are_replaced_and_scanned_in_id_order(void **state)
     ok(t->s->ops->dossier_scan(t->s, &from, note_dossier, &rest));
     assert_int_equal(rest.count, 3);
     assert_int_equal(rest.found[0], all.found[3]);
+    struct dossiers any = { 0 };
+    ok(t->s->ops->dossier_each(t->s, note_dossier, &any));
+    assert_int_equal(any.count, 6);
+    for (size_t i = 0, seen = 0; i < any.count; i++) {
+        assert_int_equal(seen >> any.found[i] & 1, 0); /* each once */
+        seen |= (size_t)1 << any.found[i];
+    }
     subject_reopen(t); /* nothing remembered: places come from the tables */
     begin(t);
     put_dossier(t, 3);

@@ -363,6 +363,11 @@ static enum err mem_dossier_scan(struct store *s, const struct dossier_id *from,
     return e;
 }
 
+static enum err mem_dossier_each(struct store *s, store_dossier_fn fn, void *ctx)
+{
+    return mem_dossier_scan(s, NULL, fn, ctx);
+}
+
 static bool has_dossier(const struct store_mem *q, struct dossier_id id)
 {
     return map_get(&q->maps[MAP_DOSSIER], BYTES_OF(id.b)) != NULL;
@@ -679,6 +684,7 @@ static const struct store_ops mem_ops = {
     .dossier_touched = mem_dossier_touched,
     .dossier_del = mem_dossier_del,
     .dossier_scan = mem_dossier_scan,
+    .dossier_each = mem_dossier_each,
     .imported_put = mem_imported_put,
     .imported_has = mem_imported_has,
     .touch_add = mem_touch_add,
