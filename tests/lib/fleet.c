@@ -693,6 +693,23 @@ enum err fleet_commit_of(
     return e;
 }
 
+struct coming {
+    struct bytes commit;
+    struct bytes secrets;
+};
+
+static enum err take_early(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    const struct coming *in = ctx;
+    return core_ingest_early(c, a, now, in->commit, in->secrets);
+}
+
+enum err fleet_ingest_early(struct fleet *f, uint32_t node, struct bytes commit, struct bytes secrets)
+{
+    struct coming in = { .commit = commit, .secrets = secrets };
+    return fleet_do(f, node, take_early, &in);
+}
+
 enum err fleet_ingest(struct fleet *f, uint32_t node, struct bytes commit, struct bytes secrets)
 {
     struct node *n = fleet_node(f, node);

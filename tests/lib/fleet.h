@@ -141,6 +141,8 @@ enum err fleet_commit_of(
     struct fleet *f, uint32_t from, struct dot dot, struct bytes *ret_commit, struct bytes *ret_secrets);
 /* Ingests in one transaction at the node, rolled back on error. */
 enum err fleet_ingest(struct fleet *f, uint32_t node, struct bytes commit, struct bytes secrets);
+/* The same with core_ingest_early. */
+enum err fleet_ingest_early(struct fleet *f, uint32_t node, struct bytes commit, struct bytes secrets);
 /* fleet_commit_of, then fleet_ingest. */
 enum err fleet_carry(struct fleet *f, uint32_t from, uint32_t to, struct dot dot);
 enum err fleet_rebuild(struct fleet *f, uint32_t node);

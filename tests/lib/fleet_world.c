@@ -4,6 +4,7 @@
 #include "tests/lib/fleet_world.h"
 
 #include "schema/base/check.h"
+#include "tests/lib/testkit.h"
 
 #include <stdio.h>
 
@@ -101,4 +102,24 @@ bool world_shows(
 bool world_shows_name(const struct world *w, uint32_t node, struct record_id id, const char *name)
 {
     return world_shows(w, node, ENTITY_CUSTOMER, id, "full_name", name);
+}
+
+bool world_log_is_whole(const struct world *w, uint32_t node)
+{
+    struct arena a;
+    struct dot bad = { 0 };
+    arena_init(&a, test_mem(), 16 << 20);
+    enum err e = core_verify_log(fleet_core(w->f, node), &a, &bad);
+    arena_release(&a);
+    return e == ERR_OK;
+}
+
+bool world_rebuild_is_same(const struct world *w, uint32_t node)
+{
+    uint8_t before[32];
+    uint8_t after[32];
+    fleet_hash(w->f, node, before);
+    check(fleet_rebuild(w->f, node) == ERR_OK);
+    fleet_hash(w->f, node, after);
+    return memcmp(before, after, sizeof(before)) == 0;
 }

@@ -38,4 +38,9 @@ bool world_shows(
     const struct world *w, uint32_t node, enum entity entity, struct record_id id, const char *field, const char *text);
 bool world_shows_name(const struct world *w, uint32_t node, struct record_id id, const char *name);
 
+/* Signatures, digests and chain of a node's whole log hold. */
+bool world_log_is_whole(const struct world *w, uint32_t node);
+/* A rebuild from the log gives the state that stands there. */
+bool world_rebuild_is_same(const struct world *w, uint32_t node);
+
 #endif

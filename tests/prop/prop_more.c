@@ -147,17 +147,6 @@ static bool keep(void *ctx, const struct group_item *g, struct dossier_id dossie
     return test_random_below(&rng, part == NULL ? p->dossiers : p->parts) == 0;
 }
 
-struct coming {
-    struct bytes commit;
-    struct bytes secrets;
-};
-
-static enum err take_early(struct core *c, struct arena *a, struct now now, void *ctx)
-{
-    const struct coming *in = ctx;
-    return core_ingest_early(c, a, now, in->commit, in->secrets);
-}
-
 /* ERR_NOT_FOUND: nothing is left of it. */
 static enum err give(struct run *r, struct dot dot, struct piece *p)
 {
@@ -178,8 +167,7 @@ static enum err give(struct run *r, struct dot dot, struct piece *p)
     if (any) {
         assert_int_equal(commit_parse(buf_view(&reduced), &v), ERR_OK);
         assert_int_equal(core_secrets_of(fleet_core(r->w.f, 1), a, &v, &beside), ERR_OK);
-        struct coming in = { buf_view(&reduced), buf_view(&beside) };
-        e = fleet_do(r->w.f, THIRD, take_early, &in);
+        e = fleet_ingest_early(r->w.f, THIRD, buf_view(&reduced), buf_view(&beside));
     }
     buf_release(&reduced);
     buf_release(&beside);
