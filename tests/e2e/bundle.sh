@@ -12,13 +12,8 @@ hash() { at "$1" "$2" statehash; }
 count() { at "$1" "$2" find customer --purpose P1 --limit 1000 --json | jq length; }
 customer() { at "$1" "$2" new customer kind=个人 full_name="$3" origin=来店 --json | jq -r .id; }
 value() { at "$1" "$2" get "$3" --purpose P1 --json | jq -r '.fields.occupation.value // empty'; }
-# flip FILE OFFSET: another byte at that place of a copy, which is then $stick/hurt
-flip() {
-    local was
-    cp "$stick/$1" "$stick/hurt"
-    was=$(od -An -tu1 -j "$2" -N 1 "$stick/hurt" | tr -d ' ')
-    printf '%b' "\\x$(printf %02x $((was ^ 1)))" | dd of="$stick/hurt" bs=1 seek="$2" conv=notrunc status=none
-}
+# hurt FILE OFFSET: another byte at that place of a bundle, in $stick/hurt
+hurt() { flip "$stick/$1" "$2" "$stick/hurt"; }
 
 found_group
 start s1 boss "$PORT"
@@ -91,7 +86,7 @@ rc 1 at l1 wang bundle import "$stick/8"; has 'made for another' "$(cat "$D/err"
 start s2 boss $((PORT + 1))
 rc 0 at s2 boss peer list --json; is 'no line at all' "$(jq length "$D/out")" 0
 for offset in 3 30 60 120 200 300 $((end - 30)); do
-    flip 8 "$offset"
+    hurt 8 "$offset"
     rc 1 at s2 boss bundle import "$stick/hurt"
 done
 for length in 0 5 200 400 $((end - 22)); do
@@ -100,7 +95,7 @@ for length in 0 5 200 400 $((end - 22)); do
 done
 is 'nothing of a damaged one' "$(hash s2 boss)" "$was"
 # The end is missing or damaged: what stood before it is in, and the person is told.
-flip 8 $((end - 10)); rc 1 at s2 boss bundle import "$stick/hurt"
+hurt 8 $((end - 10)); rc 1 at s2 boss bundle import "$stick/hurt"
 head -c $((end - 21)) "$stick/8" > "$stick/hurt"; rc 1 at s2 boss bundle import "$stick/hurt"; has 'cut' "$(cat "$D/err")" 'cut off'
 rc 0 at s2 boss bundle import "$stick/8" --json
 is 'goes on where a cut one ended' "$(hash s2 boss)" "$(hash s1 boss)"

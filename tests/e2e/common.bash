@@ -68,6 +68,14 @@ start() {
 stop() { kill -TERM "${pid[$1]}"; wait "${pid[$1]}" 2>/dev/null; unset "pid[$1]"; }
 kill9() { kill -9 "${pid[$1]}"; wait "${pid[$1]}" 2>/dev/null; unset "pid[$1]"; }
 
+# flip FILE OFFSET COPY: a copy with another byte at that place, whatever stood there.
+flip() {
+    local was
+    cp "$1" "$3"
+    was=$(od -An -tu1 -j "$2" -N 1 "$3" | tr -d ' ')
+    printf '%b' "\\x$(printf %02x $((was ^ 1)))" | dd of="$3" bs=1 seek="$2" conv=notrunc status=none
+}
+
 # A group with the usual staff on node s1 of station S1.
 found_group() {
     local u

@@ -68,7 +68,7 @@ rc 0 at s2 boss sync --once
 # Wrong secret, damage, no file, a home in use: nothing is installed.
 secret wrong 'not the passphrase'
 into r b1 "$D/wrong" > "$D/out" 2> "$D/err"; is 'wrong passphrase' $? 7
-cp "$D/b1" "$D/hurt"; printf '\377' | dd of="$D/hurt" bs=1 seek=$(($(stat -c %s "$D/hurt") / 2)) conv=notrunc status=none
+flip "$D/b1" $(($(stat -c %s "$D/b1") / 2)) "$D/hurt"
 into r hurt > "$D/out" 2> "$D/err"; is 'damaged backup' $? 4
 head -c 5000 "$D/b1" > "$D/cut"; into r cut > "$D/out" 2> "$D/err"; is 'cut backup' $? 4
 into r none > "$D/out" 2> "$D/err"; is 'no backup' $? 3
