@@ -295,6 +295,8 @@ void fault_do(struct sim *s, const struct plan_action *a)
         fault_identity(s, a);
     } else if (a->id < DO_CLOCK_BACK) {
         fault_net(s, a);
+    } else if (a->id >= DO_STICK_LOST) {
+        fault_stick(s, a);
     } else if (a->id == DO_CLOCK_RESTART) {
         clock_back_at_restart(s, n, a);
     } else if (a->id < DO_CLOCK_RESTART) {

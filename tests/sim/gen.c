@@ -25,6 +25,8 @@ static const uint8_t weights[DO_COUNT] = {
     [DO_REBUILD] = 1,
     [DO_PASSPHRASE] = 1,
     [DO_PROBE] = 2,
+    [DO_BUNDLE] = 4,
+    [DO_STICK] = 5,
 };
 
 /* One draw a statement: compilers differ in the order within an initialiser. */
@@ -70,6 +72,14 @@ static void draw_nodes(struct plan *p, struct chance *c, uint32_t count)
     }
 }
 
+/* Where there are no lines only sticks travel. */
+static void draw_sticks(struct plan *p, struct chance *c, uint64_t length, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        add(p, c, chance_below(c, length), i % 2 == 0 ? DO_BUNDLE : DO_STICK);
+    }
+}
+
 /* Each kind of this seed's choice, count times on average. */
 static void draw_faults(struct plan *p, struct chance *c, uint64_t length, unsigned share, unsigned count)
 {
@@ -79,6 +89,9 @@ static void draw_faults(struct plan *p, struct chance *c, uint64_t length, unsig
             continue;
         }
         uint64_t times = 1 + chance_below(c, count);
+        if (id >= DO_STICK_LOST && id <= DO_STICK_CUT) {
+            draw_sticks(p, c, length / 2 + 1, 2);
+        }
         for (uint64_t i = 0; i < (kind == KIND_MEMBER ? (times + 1) / 2 : times); i++) {
             add(p, c, chance_below(c, length), (enum action_id)id);
         }
@@ -156,12 +169,13 @@ void plan_draw(uint64_t seed, struct plan *out)
                      : dice < 19 ? 5 + (uint32_t)chance_below(&c, 3)
                                  : 8 + (uint32_t)chance_below(&c, 5);
     draw_nodes(out, &c, nodes);
-    out->shape = (enum plan_shape)chance_below(&c, SHAPE_COUNT);
+    out->shape = chance_below(&c, 12) == 0 ? SHAPE_APART : (enum plan_shape)chance_below(&c, SHAPE_APART);
     out->latency_ms = (uint32_t)1 << chance_below(&c, 10);
     out->deep = chance_below(&c, 8) == 0 ? 1 : 0;
     /* From an hour to three months. */
     uint64_t length = (uint64_t)3600000 << chance_below(&c, 12);
     draw_ops(out, &c, length, 10 + (uint32_t)chance_below(&c, 90));
+    draw_sticks(out, &c, length, out->shape == SHAPE_APART ? 10 + (uint32_t)chance_below(&c, 40) : 0);
     unsigned share = 5 + (unsigned)chance_below(&c, 25);
     draw_faults(out, &c, length, share, 1 + (unsigned)chance_below(&c, 4));
     qsort(out->actions, out->action_count, sizeof(out->actions[0]), by_time);

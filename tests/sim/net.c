@@ -427,6 +427,9 @@ void net_perform(struct sim_node *n, const struct sync_actions *actions)
             n->is_again = true;
             break;
         case SYNC_ACT_FORGOT:
+            sim_log(s, "node %u lets go of customers", n->slot + 1);
+            sim_trace(s, (uint64_t)a->kind << 8U | n->slot);
+            break;
         case SYNC_ACT_CHANGED:
         case SYNC_ACT_PROBED:
             sim_trace(s, (uint64_t)a->kind << 8U | n->slot);

@@ -236,6 +236,9 @@ enum err op_commit(struct op *op)
  * /0011: an image set back shows only when they meet). */
 static bool must_wait(struct sim *s, const struct sim_node *n)
 {
+    if (n->must_meet && sticks_know(s, n->number, n->epoch) > known_upto(&n->durable, n->number, n->epoch)) {
+        return true;
+    }
     for (size_t i = 0; n->must_meet && i < s->node_count; i++) {
         const struct sim_node *o = &s->nodes[i];
         if (o != n && o->exists &&
@@ -570,7 +573,9 @@ void ops_do(struct sim *s, const struct plan_action *a)
 {
     static struct op op;
     size_t before = s->ack_count;
-    if (doers[a->id] == NULL) {
+    if (a->id == DO_BUNDLE || a->id == DO_STICK) {
+        stick_do(s, a);
+    } else if (doers[a->id] == NULL) {
         look_after(s, a);
     } else if (op_ready(s, a, &op)) {
         s->writes_tried++;

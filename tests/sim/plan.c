@@ -19,7 +19,7 @@ static const struct {
 #undef X
 };
 
-static const char *const shapes[SHAPE_COUNT] = { "star", "mesh", "line", "ring" };
+static const char *const shapes[SHAPE_COUNT] = { "star", "mesh", "line", "ring", "apart" };
 
 const char *action_name(enum action_id id)
 {

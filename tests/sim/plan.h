@@ -31,6 +31,8 @@ enum { PLAN_NODES_MAX = 16, PLAN_STATIONS_MAX = 4, PLAN_USERS_MAX = 8, PLAN_ACTI
     X(REBUILD, "rebuild", OP)                        \
     X(PASSPHRASE, "passphrase", OP)                  \
     X(PROBE, "probe", OP)                            \
+    X(BUNDLE, "bundle", OP)                          \
+    X(STICK, "stick", OP)                            \
     X(USER_ROLES, "user-roles", MEMBER)              \
     X(USER_OFF, "user-off", MEMBER)                  \
     X(USER_ON, "user-on", MEMBER)                    \
@@ -94,7 +96,14 @@ enum { PLAN_NODES_MAX = 16, PLAN_STATIONS_MAX = 4, PLAN_USERS_MAX = 8, PLAN_ACTI
     X(FALSE_ACK, "false-ack", FAULT)                 \
     X(GREEDY_LIST, "greedy-list", FAULT)             \
     X(FORGED_COMMIT, "forged-commit", FAULT)         \
-    X(NO_RIGHT, "write-without-right", FAULT)
+    X(NO_RIGHT, "write-without-right", FAULT)        \
+    X(STICK_LOST, "stick-lost", FAULT)               \
+    X(STICK_TWICE, "stick-twice", FAULT)             \
+    X(STICK_OLD, "stick-old", FAULT)                 \
+    X(STICK_WRONG, "stick-wrong-node", FAULT)        \
+    X(STICK_HALF, "stick-pulled-out", FAULT)         \
+    X(STICK_FLIP, "stick-flipped", FAULT)            \
+    X(STICK_CUT, "stick-cut", FAULT)
 
 enum action_id {
 #define X(name, text, kind) DO_##name,
@@ -122,7 +131,7 @@ struct plan_action {
     uint32_t a, b, c, d;
 };
 
-enum plan_shape { SHAPE_STAR, SHAPE_MESH, SHAPE_LINE, SHAPE_RING, SHAPE_COUNT };
+enum plan_shape { SHAPE_STAR, SHAPE_MESH, SHAPE_LINE, SHAPE_RING, SHAPE_APART, SHAPE_COUNT };
 
 struct plan {
     uint64_t seed;

@@ -203,8 +203,10 @@ static void table(void)
     (void)printf("seeds %" PRIu64 " failed %" PRIu64 " node-hours %" PRIu64 " cpu-seconds %.1f\n", t->seeds, t->failed,
         t->node_ms / 3600000, cpu);
     (void)printf("events %" PRIu64 " messages %" PRIu64 " bytes %" PRIu64 " acknowledged %" PRIu64 " pairs %" PRIu64
-                 " faults %" PRIu64 " kinds %" PRIu64 " conflicts %" PRIu64 " entries %" PRIu64 "\n",
-        t->events, t->messages, t->bytes, t->commits, t->checked_pairs, faults, kinds, t->conflicts, t->entries);
+                 " faults %" PRIu64 " kinds %" PRIu64 " conflicts %" PRIu64 " entries %" PRIu64 " letters %" PRIu64
+                 "\n",
+        t->events, t->messages, t->bytes, t->commits, t->checked_pairs, faults, kinds, t->conflicts, t->entries,
+        t->letters);
 }
 
 static void shrink_seed(const struct runs *r, uint64_t seed, const struct sim_outcome *out)

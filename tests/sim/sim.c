@@ -43,6 +43,7 @@ void sim_trace_bytes(struct sim *s, struct bytes bytes)
 void sim_fired(struct sim *s, enum action_id id)
 {
     s->totals->done[id]++;
+    s->fired[id] = true;
     sim_log(s, "%s happened", action_name(id));
 }
 
@@ -186,6 +187,9 @@ static void handle(struct sim *s, const struct event *ev)
     case EV_DIAL:
         net_event(s, ev);
         break;
+    case EV_STICK:
+        stick_event(s, ev);
+        break;
     case EV_COUNT:
         check(false);
     }
@@ -226,6 +230,7 @@ static void meet_by_shape(struct sim *s, uint32_t slot)
             net_meet(s, slot, 0);
         }
         break;
+    case SHAPE_APART:
     case SHAPE_COUNT:
         break;
     }
@@ -336,6 +341,7 @@ static void quiet(struct sim *s)
 static void tear_down(struct sim *s)
 {
     net_free(s);
+    sticks_free(s);
     for (size_t i = 0; i < s->node_count; i++) {
         node_free(&s->nodes[i]);
     }

@@ -26,6 +26,7 @@ enum {
 
 struct sim;
 struct conn;
+struct sticks;
 
 /* What is settled of one origin at a node, as far as it is durable. */
 struct known_head {
@@ -126,7 +127,19 @@ struct sim_pair {
     unsigned failures;
 };
 
-enum event_kind { EV_ACTION, EV_DELIVER, EV_OPENED, EV_CLOSED, EV_DIAL, EV_START, EV_LIFT, EV_UP, EV_FLAP, EV_COUNT };
+enum event_kind {
+    EV_ACTION,
+    EV_DELIVER,
+    EV_OPENED,
+    EV_CLOSED,
+    EV_DIAL,
+    EV_START,
+    EV_LIFT,
+    EV_UP,
+    EV_FLAP,
+    EV_STICK,
+    EV_COUNT
+};
 
 struct event {
     uint64_t at_ms;
@@ -147,6 +160,7 @@ struct sim_totals {
     uint64_t bytes;
     uint64_t commits; /* acknowledged */
     uint64_t applied; /* taken in from elsewhere */
+    uint64_t letters; /* carried on sticks */
     uint64_t checked_pairs;
     uint64_t conflicts; /* open ones at the end of runs */
     uint64_t entries; /* of the conflict log */
@@ -193,7 +207,8 @@ struct sim {
     bool has_clones;
     bool has_forgery; /* commits were made that must end in quarantine */
     bool had_roles; /* rights changed while writing went on */
-    uint64_t commits_sent_quiet;
+    bool fired[DO_COUNT]; /* what has happened in this run */
+    struct sticks *sticks; /* stick.h; NULL: none was made */
     struct sim_totals *totals;
     bool is_verbose;
 };
@@ -268,12 +283,17 @@ bool net_is_live(const struct sim *s, uint32_t a, uint32_t b);
 
 void ops_do(struct sim *s, const struct plan_action *a);
 uint32_t ops_user(struct sim *s, const struct sim_node *n, uint32_t choice); /* who may sit at this node; 0: nobody */
+void stick_do(struct sim *s, const struct plan_action *a);
+void stick_event(struct sim *s, const struct event *ev);
+uint64_t sticks_know(const struct sim *s, uint32_t node, uint32_t epoch); /* what may come on a stick some day */
+void sticks_free(struct sim *s);
 void member_do(struct sim *s, const struct plan_action *a);
 void member_users(struct sim *s);
 void member_learn(struct sim *s); /* whom the first node has revoked, also where a crash kept the answer back */
 void fault_do(struct sim *s, const struct plan_action *a);
 void fault_net(struct sim *s, const struct plan_action *a);
 void fault_hostile(struct sim *s, const struct plan_action *a);
+void fault_stick(struct sim *s, const struct plan_action *a);
 void fault_identity(struct sim *s, const struct plan_action *a);
 void fault_lift(struct sim *s, struct sim_node *n);
 void fault_heal_all(struct sim *s);

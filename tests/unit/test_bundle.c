@@ -346,6 +346,44 @@ static void test_a_gap_is_told_and_mended(void **state)
     fleet_free(w.f);
 }
 
+/* What a laptop wrote and forgot comes to a station on a stick, whole, and no reader but that station opens it. */
+static void test_letters_travel_on_a_stick(void **state)
+{
+    (void)state;
+    struct world w = world_new(2);
+    struct bundle_count in = { 0 };
+    uint32_t laptop = fleet_laptop(w.f, w.seller);
+    world_teach_all(&w);
+    struct record_id stays = fleet_customer(w.f, laptop, w.seller, "陈一");
+    struct record_id goes = fleet_customer(w.f, laptop, w.seller, "陈二");
+    (void)fleet_assign(w.f, laptop, w.seller, goes, "u3", "2026-01-01T00:00:00Z");
+    fleet_connect(w.f, laptop, 2);
+    fleet_run(w.f);
+    fleet_cut_all(w.f);
+    assert_false(world_has(&w, laptop, goes));
+    assert_int_equal(fleet_space_count(w.f, laptop, SPACE_LETTER), 2);
+    fleet_revoke(w.f, 2, 0); /* who took it over is gone */
+    struct file x;
+    struct file again;
+    assert_int_equal(make(&w, laptop, 1, false, &x), ERR_OK);
+    assert_int_equal(x.count.commits, 3); /* one as it stands in the log, two letters */
+    assert_int_equal(take(&w, 1, buf_view(&x.bytes), &in), ERR_OK);
+    assert_int_equal(in.news, 3);
+    assert_true(world_shows_name(&w, 1, goes, "陈二") && world_shows_name(&w, 1, stays, "陈一"));
+    assert_int_equal(fleet_quarantined(w.f, 1, ERR_OK), 0);
+    assert_true(world_log_is_whole(&w, 1));
+    /* A second time nothing is new; the answer says so, and the next bundle has nothing. */
+    assert_int_equal(take(&w, 1, buf_view(&x.bytes), &in), ERR_OK);
+    assert_int_equal(in.news, 0);
+    assert_int_equal(carry(&w, 1, laptop, &in), ERR_OK);
+    assert_false(world_has(&w, laptop, goes));
+    assert_int_equal(make(&w, laptop, 1, false, &again), ERR_OK);
+    assert_int_equal(again.count.commits, 0);
+    file_free(&x);
+    file_free(&again);
+    fleet_free(w.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_a_sender_not_heard_of_yet),
         cmocka_unit_test(test_a_revoked_node_gives_and_gets_nothing),
         cmocka_unit_test(test_a_gap_is_told_and_mended),
+        cmocka_unit_test(test_letters_travel_on_a_stick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -258,6 +258,34 @@ static void test_laptop_of_a_station_with_holes(void **state)
     fleet_free(w.f);
 }
 
+/* Two laptops of one consultant. One has let go of a customer, the other has not heard of it: it gives nothing back. */
+static void test_what_was_let_go_stays_gone(void **state)
+{
+    (void)state;
+    struct world w = world_new(1);
+    uint32_t told = fleet_laptop(w.f, w.seller);
+    uint32_t other = fleet_laptop(w.f, w.seller);
+    world_teach_all(&w);
+    struct record_id id = fleet_customer(w.f, 1, w.seller, "陈大文");
+    fleet_connect(w.f, told, 1);
+    fleet_connect(w.f, other, 1);
+    quiet(&w);
+    fleet_cut_all(w.f);
+    (void)fleet_assign(w.f, told, w.seller, id, "u3", "2026-01-01T00:00:00Z");
+    fleet_connect(w.f, told, 1);
+    quiet(&w);
+    fleet_cut_all(w.f);
+    assert_false(world_has(&w, told, id));
+    assert_true(world_has(&w, other, id));
+    fleet_connect(w.f, told, other);
+    quiet(&w);
+    assert_false(world_has(&w, told, id));
+    fleet_connect(w.f, other, 1);
+    quiet(&w);
+    assert_false(world_has(&w, other, id) || world_has(&w, told, id));
+    fleet_free(w.f);
+}
+
 /* Two laptops of one consultant. To one of them the hand-over waits for a change it lacks, so it gives the other the
  * customer again and again: that must end. */
 static void test_two_laptops_of_one_owner(void **state)
@@ -295,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_hand_over), cmocka_unit_test(test_hand_over_while_away),
         cmocka_unit_test(test_scope_of_a_station), cmocka_unit_test(test_laptop_changes_hands),
         cmocka_unit_test(test_changes_in_the_middle), cmocka_unit_test(test_writing_over_a_gap),
-        cmocka_unit_test(test_laptop_of_a_station_with_holes), cmocka_unit_test(test_two_laptops_of_one_owner) };
+        cmocka_unit_test(test_laptop_of_a_station_with_holes), cmocka_unit_test(test_what_was_let_go_stays_gone),
+        cmocka_unit_test(test_two_laptops_of_one_owner) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
