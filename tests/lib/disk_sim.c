@@ -155,7 +155,7 @@ static int sim_pread(struct disk_file *file, void *buf, size_t len, uint64_t at,
     size_t n = at >= b->len ? 0 : b->len - (size_t)at;
     n = n < len ? n : len;
     if (n > 0) {
-        memcpy(buf, b->ptr + at, n);
+        sim_bytes_get(b, buf, n, at);
     }
     *got = n;
     return 0;
@@ -186,7 +186,7 @@ static int sim_pwrite(struct disk_file *file, const void *buf, size_t len, uint6
         sim->watch_hits++;
     }
     f->inode->written += len;
-    uint8_t *data = sim_alloc(len);
+    uint8_t *data = sim_alloc_dirty(len);
     memcpy(data, buf, len);
     sim_op_push(f->inode, (struct sim_op){ .at = at, .len = len, .data = data });
     return error;
@@ -206,12 +206,10 @@ static int sim_fsync(struct disk_file *file)
     if (error != 0) {
         /* As Linux does: the pages are marked clean and the next fsync would succeed without them. */
         sim_ops_clear(f->inode);
+        f->inode->is_apart = true;
         return error;
     }
-    for (size_t i = 0; i < f->inode->op_count; i++) {
-        sim_op_apply(&f->inode->durable, &f->inode->ops[i]);
-    }
-    sim_ops_clear(f->inode);
+    sim_ops_settle(f->inode);
     return 0;
 }
 
@@ -468,6 +466,7 @@ static void inode_survive(struct sim_inode *inode, enum sim_damage damage, uint6
     }
     sim_ops_clear(inode);
     sim_bytes_copy(&inode->current, &inode->durable);
+    inode->is_apart = false;
     inode->is_locked = false;
 }
 
@@ -562,8 +561,8 @@ void disk_sim_free(struct disk_sim *sim)
         sim->inodes = inode->next;
         sim_ops_clear(inode);
         free(inode->ops);
-        free(inode->current.ptr);
-        free(inode->durable.ptr);
+        sim_bytes_release(&inode->current);
+        sim_bytes_release(&inode->durable);
         free(inode->born_as);
         free(inode);
     }
@@ -653,15 +652,11 @@ uint64_t disk_sim_watch_hits(const struct disk_sim *sim)
     return sim->watch_hits;
 }
 
-static bool holds(const struct sim_bytes *b, struct bytes text)
-{
-    return b->len > 0 && memmem(b->ptr, b->len, text.ptr, text.len) != NULL;
-}
-
 bool disk_sim_contains(const struct disk_sim *sim, struct bytes text)
 {
     for (const struct sim_inode *i = sim->inodes; i != NULL; i = i->next) {
-        if (holds(&i->current, text) || holds(&i->durable, text)) {
+        bool is_same = sim_bytes_equal(&i->current, &i->durable);
+        if (sim_bytes_contain(&i->current, text) || (!is_same && sim_bytes_contain(&i->durable, text))) {
             return true;
         }
     }
@@ -695,12 +690,14 @@ uint8_t *disk_sim_content(struct disk_sim *sim, const char *path, size_t *ret_le
         return NULL;
     }
     *ret_len = name->inode->current.len;
-    return name->inode->current.ptr;
+    name->inode->is_apart = true;
+    return sim_bytes_flat(&name->inode->current);
 }
 
 void disk_sim_cut(struct disk_sim *sim, const char *path, size_t len)
 {
     struct sim_name *name = sim_dir_find(&sim->current, path);
     check(name != NULL);
+    name->inode->is_apart = true;
     sim_bytes_resize(&name->inode->current, len);
 }

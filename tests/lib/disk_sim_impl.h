@@ -3,7 +3,7 @@
 
 #include "tests/lib/disk_sim.h"
 
-/* Shared by disk_sim.c and disk_sim_state.c only. */
+/* Shared by disk_sim.c, disk_sim_state.c and disk_bytes.c only. */
 enum { NAMES_MAX = 64 };
 
 struct sim_op {
@@ -13,10 +13,12 @@ struct sim_op {
     uint8_t *data;
 };
 
+struct sim_block;
+
 struct sim_bytes {
-    uint8_t *ptr;
+    struct sim_block **blocks;
     size_t len;
-    size_t room;
+    size_t room; /* for so many blocks */
 };
 
 struct sim_inode {
@@ -25,6 +27,7 @@ struct sim_inode {
     bool is_dir;
     struct sim_bytes current;
     struct sim_bytes durable;
+    bool is_apart; /* current is not what the operations make of durable: a failed fsync, spoiled bytes */
     struct sim_op *ops;
     size_t op_count;
     size_t op_room;
@@ -77,10 +80,19 @@ struct disk_sim {
 
 /* Zeroed. Not from malloc: programs that make malloc fail do not make the disk fail with it. */
 MUST_USE void *sim_alloc(size_t bytes);
+MUST_USE void *sim_alloc_dirty(size_t bytes); /* not zeroed */
 void sim_bytes_resize(struct sim_bytes *b, size_t len);
-void sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from);
+void sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from); /* shares the blocks */
+/* Takes the blocks around these bytes from a file that is as long or longer. */
+void sim_bytes_share(struct sim_bytes *to, const struct sim_bytes *from, size_t len, uint64_t at);
 void sim_bytes_put(struct sim_bytes *b, const uint8_t *data, size_t len, uint64_t at);
+void sim_bytes_get(const struct sim_bytes *b, uint8_t *out, size_t len, uint64_t at); /* within the length */
+uint8_t *sim_bytes_flat(struct sim_bytes *b); /* all bytes in one piece, to read and to spoil; NULL: none */
+bool sim_bytes_equal(const struct sim_bytes *x, const struct sim_bytes *y); /* the same blocks */
+bool sim_bytes_contain(const struct sim_bytes *b, struct bytes text);
+void sim_bytes_release(struct sim_bytes *b);
 void sim_ops_clear(struct sim_inode *inode);
+void sim_ops_settle(struct sim_inode *inode); /* they are durable now */
 void sim_op_apply(struct sim_bytes *b, const struct sim_op *op);
 void sim_op_push(struct sim_inode *inode, struct sim_op op);
 struct sim_name *sim_dir_find(struct sim_dir *dir, const char *path);

@@ -1,6 +1,6 @@
 /*
- * Owns: what the simulated disk consists of: bytes, files, names, and the changes not yet durable. Decides nothing
- * about what survives; disk_sim.c does.
+ * Owns: what the simulated disk consists of besides bytes (disk_bytes.c): files, names, and the changes not yet
+ * durable. Decides nothing about what survives; disk_sim.c does.
  */
 #include "tests/lib/disk_sim_impl.h"
 
@@ -14,12 +14,14 @@ static void *must(void *p)
     return p;
 }
 
-/* Zeroed. */
+void *sim_alloc_dirty(size_t bytes)
+{
+    return must(aligned_alloc(16, (bytes + 16) & ~(size_t)15));
+}
+
 void *sim_alloc(size_t bytes)
 {
-    void *p = must(aligned_alloc(16, (bytes + 16) & ~(size_t)15));
-    memset(p, 0, bytes);
-    return p;
+    return memset(sim_alloc_dirty(bytes), 0, bytes);
 }
 
 static void *sim_grow(void *old, size_t old_bytes, size_t new_bytes)
@@ -39,34 +41,6 @@ static char *sim_text(const char *text)
     return copy;
 }
 
-void sim_bytes_resize(struct sim_bytes *b, size_t len)
-{
-    if (len > b->room) {
-        b->room = len * 2;
-        b->ptr = sim_grow(b->ptr, b->len, b->room);
-    }
-    if (len > b->len) {
-        memset(b->ptr + b->len, 0, len - b->len);
-    }
-    b->len = len;
-}
-
-void sim_bytes_copy(struct sim_bytes *to, const struct sim_bytes *from)
-{
-    sim_bytes_resize(to, from->len);
-    if (from->len > 0) {
-        memcpy(to->ptr, from->ptr, from->len);
-    }
-}
-
-void sim_bytes_put(struct sim_bytes *b, const uint8_t *data, size_t len, uint64_t at)
-{
-    if (at + len > b->len) {
-        sim_bytes_resize(b, (size_t)at + len);
-    }
-    memcpy(b->ptr + at, data, len);
-}
-
 void sim_ops_clear(struct sim_inode *inode)
 {
     for (size_t i = 0; i < inode->op_count; i++) {
@@ -82,6 +56,29 @@ void sim_op_apply(struct sim_bytes *b, const struct sim_op *op)
     } else {
         sim_bytes_put(b, op->data, op->len, op->at);
     }
+}
+
+/* What the operations made of a block stands in `current` already. */
+static void settle_shared(struct sim_inode *inode)
+{
+    sim_bytes_resize(&inode->durable, inode->current.len);
+    for (size_t i = 0; i < inode->op_count; i++) {
+        const struct sim_op *op = &inode->ops[i];
+        size_t len = op->is_truncate ? SIZE_MAX : op->len; /* a size cut and grown again: all that lies beyond */
+        sim_bytes_share(&inode->durable, &inode->current, len, op->at);
+    }
+}
+
+void sim_ops_settle(struct sim_inode *inode)
+{
+    if (!inode->is_apart) {
+        settle_shared(inode);
+    } else {
+        for (size_t i = 0; i < inode->op_count; i++) {
+            sim_op_apply(&inode->durable, &inode->ops[i]);
+        }
+    }
+    sim_ops_clear(inode);
 }
 
 void sim_op_push(struct sim_inode *inode, struct sim_op op)

@@ -19,6 +19,13 @@ struct writes {
     size_t count;
 };
 
+/* All writes of one record. */
+struct past {
+    struct history_item *at;
+    size_t count;
+    size_t room;
+};
+
 struct open_conflict {
     struct record_id record;
     uint32_t entity, field;
@@ -31,18 +38,27 @@ struct open_list {
     size_t count;
 };
 
-static enum err gather(void *ctx, const struct history_item *item)
+static enum err note_write(void *ctx, const struct history_item *item)
 {
-    struct writes *w = ctx;
-    if (w->count < WRITES_MAX) {
-        w->at[w->count++] = item->write;
+    struct past *p = ctx;
+    if (p->count == p->room) {
+        p->room = p->room * 2 + 256;
+        p->at = realloc(p->at, p->room * sizeof(*p->at));
+        check(p->at != NULL);
     }
+    p->at[p->count++] = *item;
     return ERR_OK;
 }
 
-static enum err gather_deletions(void *ctx, const struct history_item *item)
+/* NULL: the mark of deletion. */
+static void writes_of(const struct past *p, const struct field *f, struct writes *out)
 {
-    return item->field == NULL ? gather(ctx, item) : ERR_OK;
+    out->count = 0;
+    for (size_t i = 0; i < p->count && out->count < WRITES_MAX; i++) {
+        if (p->at[i].field == f) {
+            out->at[out->count++] = p->at[i].write;
+        }
+    }
 }
 
 static bool covers(const struct vv *context, struct dot dot)
@@ -163,25 +179,25 @@ static enum err note_open(void *ctx, struct bytes key, struct bytes value)
     return ERR_OK;
 }
 
-static void judge_record(struct sim_node *n, const struct sim_record *r, const struct open_list *list, struct writes *w)
+static void judge_record(
+    struct sim_node *n, const struct sim_record *r, const struct open_list *list, struct past *p, struct writes *w)
 {
     const struct entity_desc *d = catalogue_entity(r->entity);
     struct core *c = &n->app->core;
     struct arena *a = &n->app->arena;
     struct row row = { 0 };
     arena_reset(a);
-    if (c->store->ops->row_get(c->store, r->entity, r->id, a, &row) != ERR_OK) {
+    p->count = 0;
+    if (c->store->ops->row_get(c->store, r->entity, r->id, a, &row) != ERR_OK ||
+        core_history(c, a, d, r->id, NULL, note_write, p) != ERR_OK) {
         return;
     }
-    w->count = 0;
-    if (core_history(c, a, d, r->id, NULL, gather_deletions, w) == ERR_OK) {
-        judge_deletion(n, r, row.is_deleted, w);
-    }
+    writes_of(p, NULL, w);
+    judge_deletion(n, r, row.is_deleted, w);
     for (size_t i = 0; i < d->field_count; i++) {
         const struct field *f = &d->fields[i];
-        w->count = 0;
-        if (is_judged(f->merge) && core_history(c, a, d, r->id, f, gather, w) == ERR_OK && w->count > 0 &&
-            w->count < WRITES_MAX) {
+        writes_of(p, f, w);
+        if (is_judged(f->merge) && w->count > 0 && w->count < WRITES_MAX) {
             judge(n, r, f, &row.values[i], w, list);
         }
     }
@@ -190,6 +206,7 @@ static void judge_record(struct sim_node *n, const struct sim_record *r, const s
 void check_model(struct sim_node *n)
 {
     struct writes *w = malloc(sizeof(*w));
+    struct past past = { .count = 0 };
     struct open_list *list = calloc(1, sizeof(*list));
     struct store *store = n->app->store;
     check(w != NULL && list != NULL);
@@ -200,10 +217,11 @@ void check_model(struct sim_node *n)
         sim_fail(n->sim, SIM_WRONG, "I26", "the conflicts of node %u cannot be read", n->number);
     }
     for (size_t i = 0; i < n->sim->record_count && list->count < OPEN_MAX; i++) {
-        judge_record(n, &n->sim->records[i], list, w);
+        judge_record(n, &n->sim->records[i], list, &past, w);
     }
     n->sim->totals->conflicts += list->count;
     arena_reset(&n->app->arena);
+    free(past.at);
     free(w);
     free(list);
 }

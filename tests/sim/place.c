@@ -7,6 +7,7 @@
 
 #include "node/mark.h"
 #include "schema/base/check.h"
+#include "tests/sim/memory.h"
 
 #include <sodium.h>
 #include <sqlite3.h>
@@ -73,6 +74,7 @@ void place_init(void)
     };
     check(randombytes_set_implementation(&impl) == 0);
     check(sodium_init() >= 0);
+    memory_init();
     /* SQLite seeds its own stream from the default VFS. */
     check(sqlite3_initialize() == SQLITE_OK);
     quiet = *sqlite3_vfs_find(NULL);

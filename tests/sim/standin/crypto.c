@@ -30,29 +30,33 @@ struct lanes {
     uint64_t a, b;
 };
 
+static inline void absorb_block(struct lanes *l, const uint8_t p[16])
+{
+    uint64_t x = word_at(p);
+    uint64_t y = word_at(p + 8);
+    l->a = mix(l->a ^ x, y ^ 0xA24BAED4963EE407U);
+    l->b = mix(l->b ^ y, x + 0x9FB21C651E98DF25U) + l->a;
+}
+
 static void absorb(struct lanes *l, const uint8_t *p, size_t len)
 {
-    uint64_t a = l->a;
-    uint64_t b = l->b;
+    struct lanes at = *l;
     uint64_t tail[2] = { 0, len };
     while (len >= 16) {
-        uint64_t x = word_at(p);
-        uint64_t y = word_at(p + 8);
-        a = mix(a ^ x, y ^ 0xA24BAED4963EE407U);
-        b = mix(b ^ y, x + 0x9FB21C651E98DF25U) + a;
+        absorb_block(&at, p);
         p += 16;
         len -= 16;
     }
     if (len >= 8) {
-        a = mix(a ^ word_at(p), 0xC2B2AE3D27D4EB4FU);
+        at.a = mix(at.a ^ word_at(p), 0xC2B2AE3D27D4EB4FU);
         p += 8;
         len -= 8;
     }
     if (len > 0) {
         memcpy(tail, p, len);
     }
-    l->a = mix(a ^ tail[0], tail[1] ^ b);
-    l->b = mix(b ^ tail[1], l->a ^ tail[0]);
+    l->a = mix(at.a ^ tail[0], tail[1] ^ at.b);
+    l->b = mix(at.b ^ tail[1], l->a ^ tail[0]);
 }
 
 static struct lanes keyed(const uint8_t key[32], const uint8_t *nonce, size_t nonce_len)
@@ -173,6 +177,76 @@ int crypto_aead_xchacha20poly1305_ietf_decrypt(unsigned char *m, unsigned long l
         *mlen_p = clen - 16;
     }
     return 0;
+}
+
+/* --- hashes: two lanes over blocks of 16 bytes, however they come in -----------------------------------------------
+ */
+
+struct hashing {
+    struct lanes l;
+    uint64_t total;
+    size_t waiting;
+    uint8_t block[16];
+};
+_Static_assert(sizeof(struct hashing) <= sizeof(crypto_generichash_state), "it stands in the state of the other one");
+
+static struct hashing *hashing_of(crypto_generichash_state *state)
+{
+    return (struct hashing *)(void *)state;
+}
+
+int crypto_generichash_init(
+    crypto_generichash_state *state, const unsigned char *key, const size_t keylen, const size_t outlen)
+{
+    const uint8_t len = (uint8_t)outlen;
+    struct hashing *h = hashing_of(state);
+    *h = (struct hashing){ .l = { .a = 0x6A09E667F3BCC908U, .b = 0xBB67AE8584CAA73BU } };
+    absorb(&h->l, key, key == NULL ? 0 : keylen);
+    absorb(&h->l, &len, 1);
+    return 0;
+}
+
+int crypto_generichash_update(crypto_generichash_state *state, const unsigned char *in, unsigned long long inlen)
+{
+    struct hashing *h = hashing_of(state);
+    size_t left = (size_t)inlen;
+    h->total += left;
+    while (left > 0) {
+        size_t room = sizeof(h->block) - h->waiting;
+        size_t step = left < room ? left : room;
+        memcpy(h->block + h->waiting, in, step);
+        h->waiting += step;
+        in += step;
+        left -= step;
+        if (h->waiting == sizeof(h->block)) {
+            absorb_block(&h->l, h->block);
+            h->waiting = 0;
+        }
+    }
+    return 0;
+}
+
+int crypto_generichash_final(crypto_generichash_state *state, unsigned char *out, const size_t outlen)
+{
+    struct hashing *h = hashing_of(state);
+    const uint64_t words = (outlen + 7) / 8;
+    absorb(&h->l, h->block, h->waiting);
+    h->l.b = mix(h->l.b ^ h->total, h->l.a);
+    for (uint64_t i = 0; i < words; i++) {
+        uint64_t w = mix(h->l.a + i, h->l.b ^ (i + 1) * 0x9E3779B97F4A7C15U);
+        size_t at = 8 * (size_t)i;
+        memcpy(out + at, &w, outlen - at < 8 ? outlen - at : 8);
+    }
+    return 0;
+}
+
+int crypto_generichash(unsigned char *out, size_t outlen, const unsigned char *in, unsigned long long inlen,
+    const unsigned char *key, size_t keylen)
+{
+    crypto_generichash_state s;
+    (void)crypto_generichash_init(&s, key, keylen, outlen);
+    (void)crypto_generichash_update(&s, in, inlen);
+    return crypto_generichash_final(&s, out, outlen);
 }
 
 /* --- signatures: the tag is keyed by the public key --------------------------------------------------------------- */
