@@ -1,11 +1,12 @@
 /*
  * Owns: the verb `import`: one batch of rows of a spreadsheet, validated row by row, written in commits of
- * ROWS_PER_COMMIT rows in one transaction. Rows are made into commits on one thread while the commits before are
- * applied on the other. The reading of the file, progress and the refusal file are the command's.
+ * ROWS_PER_COMMIT rows in one transaction. Rows are made into commits on one thread while on the other the commits
+ * before are applied and the rows after are looked up. The reading of the file, progress and the refusal file are the
+ * command's.
  *
  * Invariants: a refused row leaves nothing; a row that was imported before (same entity, targets and cells) is skipped,
- * so a rerun adds nothing; an import never changes a record that exists. Between import_rows' look at the store and its
- * return, fields of `importing` under "making" are the making stage's alone.
+ * so a rerun adds nothing; an import never changes a record that exists. Fields of `importing` under "finding" are the
+ * caller's thread's, those under "making" the making stage's, which reads marks and is_known of the rows it was handed.
  */
 #include "node/handlers_bulk.h"
 #include "node/import_rows.h"
@@ -19,6 +20,8 @@ enum { ROWS_PER_COMMIT = 50, BATCH_MEM_BYTES = 128 << 20, SEEN_SLOTS_MIN = 16 };
 struct batch {
     struct mem mem;
     struct arena work;
+    size_t first; /* row */
+    size_t row_count;
     struct write_group groups[ROWS_PER_COMMIT];
     const uint8_t *marks[ROWS_PER_COMMIT]; /* of the groups */
     size_t count;
@@ -30,13 +33,15 @@ struct importing {
     struct import_rows rows;
     bool is_dry_run;
     const json_t *list;
-    uint8_t (*marks)[STORE_MARK_BYTES]; /* of all rows */
-    bool *is_known; /* which of them were imported before this request */
     struct batch *batches; /* one for each slot of the pipeline */
+
+    /* finding */
+    size_t next; /* row */
+    uint8_t (*marks)[STORE_MARK_BYTES]; /* of all rows before it */
+    bool *is_known; /* which of them were imported before this request */
 
     /* making */
     struct write_line line;
-    size_t next; /* row */
     uint32_t *seen; /* open addressing over the marks accepted so far: row + 1 */
     size_t seen_mask;
     uint64_t imported;
@@ -101,6 +106,23 @@ static enum err make_row(struct importing *im, struct batch *b, size_t row)
     return e;
 }
 
+/* Which rows were imported before is asked here, because the other thread has no way to the store. */
+static enum err find_batch(void *ctx, size_t slot)
+{
+    struct importing *im = ctx;
+    struct batch *b = &im->batches[slot];
+    struct store *s = im->rq->app->store;
+    size_t left = json_array_size(im->list) - im->next;
+    enum err e = left == 0 ? ERR_NOT_FOUND : ERR_OK;
+    b->first = im->next;
+    b->row_count = left < ROWS_PER_COMMIT ? left : ROWS_PER_COMMIT;
+    for (size_t i = 0; e == ERR_OK && i < b->row_count; i++, im->next++) {
+        import_row_mark(&im->rows, json_array_get(im->list, im->next), im->marks[im->next]);
+        e = s->ops->imported_has(s, im->marks[im->next], &im->is_known[im->next]);
+    }
+    return e;
+}
+
 static enum err make_batch(void *ctx, size_t slot)
 {
     struct importing *im = ctx;
@@ -108,18 +130,15 @@ static enum err make_batch(void *ctx, size_t slot)
     struct write_request wr = { .author = im->rq->user->number, .purpose = PURPOSE_NONE, .groups = b->groups };
     enum err e = ERR_OK;
     b->count = 0;
-    if (im->next == json_array_size(im->list)) {
-        return ERR_NOT_FOUND;
-    }
-    while (e == ERR_OK && b->count < ROWS_PER_COMMIT && im->next < json_array_size(im->list)) {
-        e = make_row(im, b, im->next++);
+    for (size_t i = 0; e == ERR_OK && i < b->row_count; i++) {
+        e = make_row(im, b, b->first + i);
     }
     wr.group_count = b->count;
     if (e == ERR_OK && b->count > 0 && !im->is_dry_run) {
         im->line.mem = &b->mem;
         e = core_make(&im->rq->app->core, &im->line, &b->work, im->rq->now, &wr, &b->made, &im->why);
     }
-    return e == ERR_NOT_FOUND ? ERR_BUG : e; /* which would look like the end */
+    return e;
 }
 
 static void empty_batch(struct batch *b)
@@ -142,40 +161,30 @@ static enum err take_batch(void *ctx, size_t slot)
     return e;
 }
 
-/* Which rows were imported before: asked here, because the other thread has no way to the store. */
-static enum err look_up_marks(struct importing *im)
+static enum err prepare(struct importing *im)
 {
-    struct store *s = im->rq->app->store;
-    struct arena *a = &im->rq->app->arena;
+    struct app *app = im->rq->app;
     size_t count = json_array_size(im->list);
     size_t slots = SEEN_SLOTS_MIN;
-    enum err e = ERR_OK;
     while (slots < count * 2) {
         slots *= 2;
     }
     im->seen_mask = slots - 1;
-    im->seen = arena_array(a, slots, sizeof(*im->seen));
-    im->marks = arena_array(a, count + 1, sizeof(*im->marks));
-    im->is_known = arena_array(a, count + 1, sizeof(*im->is_known));
-    if (im->seen == NULL || im->marks == NULL || im->is_known == NULL) {
+    im->seen = arena_array(&app->arena, slots, sizeof(*im->seen));
+    im->marks = arena_array(&app->arena, count + 1, sizeof(*im->marks));
+    im->is_known = arena_array(&app->arena, count + 1, sizeof(*im->is_known));
+    im->batches = arena_array(&app->arena, PIPELINE_SLOTS, sizeof(*im->batches));
+    if (im->seen == NULL || im->marks == NULL || im->is_known == NULL || im->batches == NULL) {
         return ERR_NOMEM;
     }
-    for (size_t i = 0; e == ERR_OK && i < count; i++) {
-        import_row_mark(&im->rows, json_array_get(im->list, i), im->marks[i]);
-        e = s->ops->imported_has(s, im->marks[i], &im->is_known[i]);
-    }
-    return e;
+    return core_line_start(&app->core, NULL, &im->line);
 }
 
 static enum err import_rows(struct importing *im)
 {
     struct app *app = im->rq->app;
-    const struct pipeline p = { .make = make_batch, .take = take_batch, .ctx = im };
-    im->batches = arena_array(&app->arena, PIPELINE_SLOTS, sizeof(*im->batches));
-    enum err e = im->batches == NULL ? ERR_NOMEM : look_up_marks(im);
-    if (e == ERR_OK) {
-        e = core_line_start(&app->core, NULL, &im->line);
-    }
+    const struct pipeline p = { .find = find_batch, .make = make_batch, .take = take_batch, .ctx = im };
+    enum err e = prepare(im);
     if (e != ERR_OK) {
         return e;
     }

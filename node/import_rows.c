@@ -74,21 +74,31 @@ static void set_code(const struct entity_desc *d, struct value *values, const ch
     values[catalogue_field_index(d, f)] = value_int(c->number);
 }
 
+static bool is_written(const struct entity_desc *d, const struct value *values, size_t i)
+{
+    return values[i].type != VALUE_NULL && (d->fields[i].flags & FIELD_DOSSIER) == 0 &&
+           d->fields[i].merge != MERGE_DERIVED;
+}
+
 static enum err to_record(
     struct making *m, const struct entity_desc *d, const struct value *values, struct write_record *out)
 {
-    struct write_field *fields = arena_array(m->a, d->field_count, sizeof(*fields));
     size_t n = 0;
+    for (size_t i = 0; i < d->field_count; i++) {
+        n += is_written(d, values, i) ? 1 : 0;
+    }
+    struct write_field *fields = arena_array(m->a, n, sizeof(*fields));
     if (fields == NULL) {
         return ERR_NOMEM;
     }
-    for (size_t i = 0; i < d->field_count; i++) {
-        if (values[i].type != VALUE_NULL && (d->fields[i].flags & FIELD_DOSSIER) == 0 &&
-            d->fields[i].merge != MERGE_DERIVED) {
-            fields[n++] = (struct write_field){ .field = &d->fields[i], .value = values[i] };
+    *out = (struct write_record){ .desc = d, .is_new = true, .fields = fields, .field_count = n };
+    for (size_t i = d->field_count; i-- > 0;) {
+        if (is_written(d, values, i)) {
+            n--;
+            fields[n].field = &d->fields[i];
+            fields[n].value = values[i];
         }
     }
-    *out = (struct write_record){ .desc = d, .is_new = true, .fields = fields, .field_count = n };
     return ERR_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
- * Owns: handing slots from the thread that makes to the thread that takes. Invariants: slots are made and taken in
- * order, never more than PIPELINE_SLOTS made and not taken; when pipeline_run returns no thread is left. Does not know
- * what is in a slot.
+ * Owns: handing slots between the caller's thread and the one that makes. Invariants: slots are found, made and taken
+ * in order, never more than PIPELINE_SLOTS found and not taken; when pipeline_run returns no thread is left. Does not
+ * know what is in a slot.
  */
 #include "node/pipeline.h"
 
@@ -15,9 +15,11 @@ struct running {
     const struct pipeline *p;
     pthread_mutex_t mutex;
     pthread_cond_t moved;
+    uint64_t found;
     uint64_t made;
-    uint64_t taken;
-    enum err end; /* why making ended; ERR_OK: it goes on */
+    uint64_t taken; /* the caller's thread alone */
+    enum err make_end; /* why making ended early */
+    bool is_closed; /* nothing more will be found, or what is found is not wanted any more */
     bool is_stopped; /* taking has failed */
 };
 
@@ -32,58 +34,95 @@ static void unlock(struct running *r)
     check(pthread_mutex_unlock(&r->mutex) == 0);
 }
 
+static void wait_a_move(struct running *r)
+{
+    check(pthread_cond_wait(&r->moved, &r->mutex) == 0);
+}
+
 static void *make_all(void *arg)
 {
     struct running *r = arg;
-    enum err e = ERR_OK;
-    while (e == ERR_OK) {
-        lock(r);
-        while (r->made - r->taken == PIPELINE_SLOTS && !r->is_stopped) {
-            check(pthread_cond_wait(&r->moved, &r->mutex) == 0);
+    lock(r);
+    for (;;) {
+        while (r->found == r->made && !r->is_closed) {
+            wait_a_move(r);
+        }
+        if (r->found == r->made || r->is_stopped) {
+            break;
         }
         size_t slot = (size_t)(r->made % PIPELINE_SLOTS);
-        bool is_stopped = r->is_stopped;
         unlock(r);
-        e = is_stopped ? ERR_NOT_FOUND : r->p->make(r->p->ctx, slot);
+        enum err e = r->p->make(r->p->ctx, slot);
         lock(r);
-        r->made += e == ERR_OK ? 1 : 0;
-        r->end = e;
-        unlock(r);
+        if (e != ERR_OK) {
+            r->make_end = e;
+            break;
+        }
+        r->made++;
+        check(pthread_cond_signal(&r->moved) == 0);
     }
+    unlock(r);
     return NULL;
 }
 
-/* False: everything that was made is taken, and there will be no more. */
+/* False: nothing that was found is still to come. */
 static bool wait_for_made(struct running *r)
 {
     lock(r);
-    while (r->made == r->taken && r->end == ERR_OK) {
-        check(pthread_cond_wait(&r->moved, &r->mutex) == 0);
+    while (r->made == r->taken && r->found > r->made && r->make_end == ERR_OK) {
+        wait_a_move(r);
     }
     bool is_there = r->made > r->taken;
     unlock(r);
     return is_there;
 }
 
-static enum err take_all(struct running *r)
+/* As many as there are slots for. *end: why nothing more was found. */
+static void find_some(struct running *r, enum err *end)
 {
-    enum err e = ERR_OK;
-    while (e == ERR_OK && wait_for_made(r)) {
-        e = r->p->take(r->p->ctx, (size_t)(r->taken % PIPELINE_SLOTS));
+    while (*end == ERR_OK && r->found - r->taken < PIPELINE_SLOTS) {
+        *end = r->p->find(r->p->ctx, (size_t)(r->found % PIPELINE_SLOTS));
         lock(r);
-        r->taken++;
-        r->is_stopped = e != ERR_OK;
+        r->found += *end == ERR_OK ? 1 : 0;
+        r->is_closed = *end != ERR_OK;
         unlock(r);
     }
-    return e;
+}
+
+static enum err unless_through(enum err end)
+{
+    return end == ERR_NOT_FOUND ? ERR_OK : end;
+}
+
+static enum err run_beside(struct running *r)
+{
+    enum err end = ERR_OK;
+    enum err e = ERR_OK;
+    find_some(r, &end);
+    while (e == ERR_OK && wait_for_made(r)) {
+        e = r->p->take(r->p->ctx, (size_t)(r->taken % PIPELINE_SLOTS));
+        r->taken++;
+        if (e == ERR_OK) {
+            find_some(r, &end);
+        }
+    }
+    lock(r);
+    r->is_stopped = e != ERR_OK;
+    r->is_closed = true;
+    e = e == ERR_OK ? r->make_end : e;
+    unlock(r);
+    return e == ERR_OK ? unless_through(end) : e;
 }
 
 static enum err run_here(const struct pipeline *p)
 {
+    enum err end = ERR_OK;
     enum err e = ERR_OK;
-    while ((e = p->make(p->ctx, 0)) == ERR_OK && (e = p->take(p->ctx, 0)) == ERR_OK) {
+    while (e == ERR_OK && (end = p->find(p->ctx, 0)) == ERR_OK) {
+        e = p->make(p->ctx, 0);
+        e = e == ERR_OK ? p->take(p->ctx, 0) : e;
     }
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
+    return e == ERR_OK ? unless_through(end) : e;
 }
 
 /* Signals are for the thread that serves. */
@@ -102,20 +141,20 @@ enum err pipeline_run(const struct pipeline *p, bool is_threaded)
 {
     struct running r = { .p = p };
     pthread_t thread;
-    if (!is_threaded) {
-        return run_here(p);
-    }
-    check(pthread_mutex_init(&r.mutex, NULL) == 0);
-    check(pthread_cond_init(&r.moved, NULL) == 0);
     enum err e = ERR_OK;
-    if (start(&r, &thread)) {
-        e = take_all(&r);
-        check(pthread_join(thread, NULL) == 0);
-        e = e == ERR_OK && r.end != ERR_NOT_FOUND ? r.end : e;
-    } else {
+    if (is_threaded) {
+        check(pthread_mutex_init(&r.mutex, NULL) == 0);
+        check(pthread_cond_init(&r.moved, NULL) == 0);
+        is_threaded = start(&r, &thread);
+        if (is_threaded) {
+            e = run_beside(&r);
+            check(pthread_join(thread, NULL) == 0);
+        }
+        check(pthread_cond_destroy(&r.moved) == 0);
+        check(pthread_mutex_destroy(&r.mutex) == 0);
+    }
+    if (!is_threaded) {
         e = run_here(p);
     }
-    check(pthread_cond_destroy(&r.moved) == 0);
-    check(pthread_mutex_destroy(&r.mutex) == 0);
     return e;
 }

@@ -4,8 +4,9 @@
  * fourfold growth and a question looks into a few dozen runs at most.
  *
  * Invariants: runs in memory are those of the tables as this connection sees them: checked by the newest id at every
- * question, since whatever changes the list adds a run with a higher id; a rollback forgets the young and takes back
- * the gone. While a question is open its first statement stays open, so that everything is read from one snapshot.
+ * question, since whatever changes the list adds a run with a higher id, but once only in a transaction, in which
+ * nobody else can change it; a rollback forgets the young and takes back the gone. While a question is open, its first
+ * statement or the transaction keeps one snapshot.
  *
  * Does not know what keys mean, except that a value's key starts with entity and field.
  */
@@ -42,8 +43,9 @@ struct store_index {
     bool is_loaded;
     bool has_key;
     bool is_in_transaction;
+    bool is_current; /* checked during the open transaction */
     unsigned depth; /* open questions */
-    sqlite3_stmt *held; /* keeps the snapshot of the open question */
+    sqlite3_stmt *held; /* keeps the snapshot of the open question; NULL: the transaction does */
     uint8_t key[crypto_shorthash_KEYBYTES];
     struct pending pending[STORE_INDEX_KIND_COUNT];
 };
@@ -255,12 +257,12 @@ static enum err enter(struct store_index *ix)
 {
     bool has_row = false;
     int64_t newest = 0;
-    if (ix->depth > 0) {
+    if (ix->is_in_transaction && ix->depth == 0 && sqlite3_get_autocommit(ix->db) != 0) {
+        store_index_end(ix, false); /* SQLite has rolled back on its own */
+    }
+    if (ix->depth > 0 || ix->is_current) {
         ix->depth++;
         return ERR_OK;
-    }
-    if (ix->is_in_transaction && sqlite3_get_autocommit(ix->db) != 0) {
-        store_index_end(ix, false); /* SQLite has rolled back on its own */
     }
     enum err e = sql_take(ix->db, &ix->st.newest, "SELECT max(id) FROM index_run", &ix->held);
     if (e != ERR_OK) {
@@ -279,6 +281,7 @@ static enum err enter(struct store_index *ix)
         return e;
     }
     ix->depth = 1;
+    ix->is_current = ix->is_in_transaction;
     return ERR_OK;
 }
 
@@ -286,7 +289,7 @@ static void leave(struct store_index *ix)
 {
     check(ix->depth > 0);
     ix->depth--;
-    if (ix->depth == 0) {
+    if (ix->depth == 0 && ix->held != NULL) {
         sql_give(&ix->st.newest, ix->held);
         ix->held = NULL;
     }
@@ -355,6 +358,7 @@ void store_index_end(struct store_index *ix, bool is_committed)
         return;
     }
     ix->is_in_transaction = false;
+    ix->is_current = false;
     for (size_t k = 0; k < ARRAY_LEN(ix->pending); k++) {
         pending_clear(&ix->pending[k]);
     }

@@ -295,6 +295,9 @@ static size_t element_length(const struct field *f, struct bytes text)
     size_t mark_count = is_long ? 1 : ARRAY_LEN(marks);
     for (size_t i = 0; i < text.len; i++) {
         for (size_t m = 0; m < mark_count; m++) {
+            if (text.ptr[i] != (uint8_t)marks[m][0]) {
+                continue;
+            }
             size_t len = strlen(marks[m]);
             if (text.len - i >= len && memcmp(text.ptr + i, marks[m], len) == 0) {
                 return i;

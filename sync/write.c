@@ -140,11 +140,20 @@ static enum err draft_existing(struct drafting *dr, struct draft_group *g, struc
     return e;
 }
 
+static size_t written_fields(const struct write_record *rec)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < rec->field_count; i++) {
+        n += rec->fields[i].value.type != VALUE_NULL ? 1 : 0;
+    }
+    return n;
+}
+
 static enum err draft_record(struct drafting *dr, struct draft_group *g, struct write_record *from)
 {
     struct draft_record *rec = &g->records[g->record_count];
     /* Of an existing record, the other fields of a conflict group may join. */
-    size_t most = from->field_count + (from->is_new ? 0 : from->desc->field_count);
+    size_t most = from->is_new ? written_fields(from) : from->field_count + from->desc->field_count;
     *rec = (struct draft_record){ .from = from };
     rec->fields = arena_array(dr->a, most, sizeof(*rec->fields));
     if (rec->fields == NULL) {
@@ -216,7 +225,6 @@ static enum err draft_group(struct drafting *dr, struct write_group *from)
     if (from->is_new) {
         g->dossier = (struct dossier){ .kind = from->kind, .station = from->station, .creator = dr->author->number };
         g->standing = 2;
-        rng_fill(dr->c->rng, g->dossier.secret, sizeof(g->dossier.secret));
     } else {
         e = load_dossier(dr, g);
     }
@@ -439,6 +447,27 @@ static void wipe(struct buf *b)
     buf_release(b);
 }
 
+/* Of all new dossiers at once: a draw is a system call. */
+static enum err draw_secrets(struct drafting *dr, struct buf *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < dr->group_count; i++) {
+        count += dr->groups[i].from->is_new ? 1 : 0;
+    }
+    uint8_t *p = count == 0 ? NULL : buf_reserve(out, count * SECRET_BYTES);
+    if (p == NULL) {
+        return out->err;
+    }
+    rng_fill(dr->c->rng, p, count * SECRET_BYTES);
+    for (size_t i = 0; i < dr->group_count; i++) {
+        if (dr->groups[i].from->is_new) {
+            memcpy(dr->groups[i].dossier.secret, p, SECRET_BYTES);
+            p += SECRET_BYTES;
+        }
+    }
+    return ERR_OK;
+}
+
 /* Header, place of the signature, body. */
 static enum err emit(struct drafting *dr, const struct write_line *line, struct now now, struct made *m)
 {
@@ -447,6 +476,9 @@ static enum err emit(struct drafting *dr, const struct write_line *line, struct 
     struct buf packed;
     m->parts = arena_array(dr->a, dr->group_count * CLASS_COUNT, sizeof(*m->parts));
     enum err e = m->parts == NULL ? ERR_NOMEM : make_header(dr, line, now, &header);
+    if (e == ERR_OK) {
+        e = draw_secrets(dr, &m->secrets);
+    }
     if (e != ERR_OK) {
         return e;
     }
@@ -461,15 +493,9 @@ static enum err emit(struct drafting *dr, const struct write_line *line, struct 
     for (size_t i = 0; e == ERR_OK && i < dr->group_count; i++) {
         em.group_index = (uint32_t)i;
         e = put_group(&em, &dr->groups[i]);
-        if (dr->groups[i].from->is_new) {
-            buf_put(&m->secrets, dr->groups[i].dossier.secret, SECRET_BYTES);
-        }
     }
     wipe(&plain);
     wipe(&packed);
-    if (e == ERR_OK) {
-        e = m->secrets.err;
-    }
     return e == ERR_OK ? sign(dr, m, header_len) : e;
 }
 
