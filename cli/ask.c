@@ -25,6 +25,7 @@ struct ask {
     struct secret password;
     struct secret token;
     struct mem mem;
+    json_t *reply; /* not received yet, when there is no daemon */
 };
 
 static void nap(void)
@@ -126,24 +127,35 @@ enum err ask_open(struct cli *c, bool needs_login, struct ask **out)
     return ERR_OK;
 }
 
-static enum err over_socket(struct ask *a, json_t *request, json_t **reply)
+static enum err not_answered(struct ask *a, enum err e)
 {
-    struct buf out;
+    return why_set(&a->cli->why, e, "本机的节点进程没有回答；请看 jipan status",
+        "the node on this machine did not answer; see jipan status");
+}
+
+static enum err send_request(struct ask *a, const json_t *request)
+{
     char *text = json_dumps(request, JSON_COMPACT);
     if (text == NULL) {
         return ERR_NOMEM;
     }
+    enum err e = control_send(a->client, bytes_str(text), -1);
+    free(text);
+    return e == ERR_OK ? e : not_answered(a, e);
+}
+
+static enum err receive_reply(struct ask *a)
+{
+    struct buf out;
     buf_init(&out, &a->mem, REPLY_MAX_BYTES);
-    enum err e = control_exchange(a->client, bytes_str(text), &out, -1);
+    enum err e = control_receive(a->client, &out, -1);
     if (e == ERR_OK) {
-        *reply = json_loadb((const char *)out.ptr, out.len, 0, NULL);
-        e = *reply == NULL ? ERR_FORMAT : ERR_OK;
+        a->reply = json_loadb((const char *)out.ptr, out.len, 0, NULL);
+        e = a->reply == NULL ? ERR_FORMAT : ERR_OK;
     } else {
-        e = why_set(&a->cli->why, e, "本机的节点进程没有回答；请看 jipan status",
-            "the node on this machine did not answer; see jipan status");
+        e = not_answered(a, e);
     }
     buf_release(&out);
-    free(text);
     return e;
 }
 
@@ -170,12 +182,10 @@ static enum err read_reply(struct ask *a, json_t *reply, json_t **result)
     return why_set(&a->cli->why, e, zh == NULL ? "" : zh, en == NULL ? "" : en);
 }
 
-enum err ask_run(struct ask *a, const char *verb, json_t *args, json_t **result)
+enum err ask_send(struct ask *a, const char *verb, json_t *args)
 {
-    json_t *reply = NULL;
     json_t *request = json_object();
     enum err e = ERR_OK;
-    *result = NULL;
     (void)json_object_set_new(request, "verb", json_string(verb));
     (void)json_object_set(request, "args", args);
     if (a->token.len > 0) {
@@ -185,17 +195,32 @@ enum err ask_run(struct ask *a, const char *verb, json_t *args, json_t **result)
         (void)json_object_set_new(request, "password", json_stringn(a->password.text, a->password.len));
     }
     if (a->client != NULL) {
-        e = over_socket(a, request, &reply);
+        e = send_request(a, request);
     } else {
-        reply = request_run(a->app, request, NULL, 0);
-        e = reply == NULL ? ERR_NOMEM : ERR_OK;
-    }
-    if (e == ERR_OK) {
-        e = read_reply(a, reply, result);
+        a->reply = request_run(a->app, request, NULL, 0);
+        e = a->reply == NULL ? ERR_NOMEM : ERR_OK;
     }
     json_decref(request);
-    json_decref(reply);
     return e;
+}
+
+enum err ask_receive(struct ask *a, json_t **result)
+{
+    enum err e = a->client != NULL ? receive_reply(a) : ERR_OK;
+    *result = NULL;
+    if (e == ERR_OK) {
+        e = read_reply(a, a->reply, result);
+    }
+    json_decref(a->reply);
+    a->reply = NULL;
+    return e;
+}
+
+enum err ask_run(struct ask *a, const char *verb, json_t *args, json_t **result)
+{
+    enum err e = ask_send(a, verb, args);
+    *result = NULL;
+    return e == ERR_OK ? ask_receive(a, result) : e;
 }
 
 void ask_close(struct ask *a)
@@ -203,6 +228,7 @@ void ask_close(struct ask *a)
     if (a == NULL) {
         return;
     }
+    json_decref(a->reply);
     control_close(a->client);
     app_close(a->app);
     secret_wipe(&a->password);

@@ -80,6 +80,10 @@ MUST_USE enum err ask_open(struct cli *c, bool needs_login, struct ask **out);
 /* Runs one request; *result is a new reference or NULL. On an error c->why says what the node said. args is borrowed.
  */
 MUST_USE enum err ask_run(struct ask *a, const char *verb, json_t *args, json_t **result);
+/* The same in two steps: without a daemon all of it is done in the first. After an error of ask_send nothing is to be
+ * received. */
+MUST_USE enum err ask_send(struct ask *a, const char *verb, json_t *args);
+MUST_USE enum err ask_receive(struct ask *a, json_t **result);
 void ask_close(struct ask *a);
 
 /* --- logins (cli/login.c) --- */

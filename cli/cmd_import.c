@@ -4,7 +4,9 @@
  */
 #include "cli/cli.h"
 
+#include "node/app.h"
 #include "node/csv_writer.h"
+#include "node/import_cells.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,14 +14,22 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { ROWS_PER_BATCH = 1000, MAP_MAX_BYTES = 16384 };
+enum {
+    BYTES_PER_BATCH = 2 << 20, /* rows may be long */
+    ROW_MAX_BYTES = CSV_ROW_BYTES_MAX + 4096, /* with the lengths of its cells */
+    MAP_MAX_BYTES = 16384,
+};
 
 struct import {
     struct cli *c;
     struct ask *ask;
     struct csv_reader *reader;
+    bool is_asking; /* a batch was sent and not answered */
     json_t *header;
     json_t *rows;
+    size_t rows_bytes;
+    struct mem mem;
+    struct buf row;
     json_t *refused;
     json_t *ignored; /* headings without a target */
     json_int_t imported;
@@ -60,17 +70,15 @@ static void add_refused(struct import *im, json_int_t line, const char *zh, cons
     (void)json_array_append_new(im->refused, o);
 }
 
-static enum err send_batch(struct import *im)
+/* The answer to the batch under way. */
+static enum err receive_batch(struct import *im)
 {
-    json_t *args = json_object();
     json_t *result = NULL;
-    const char *entity = cli_option(im->c, "entity");
-    (void)json_object_set_new(args, "entity", json_string(entity == NULL ? "customer" : entity));
-    (void)json_object_set_new(args, "map", json_string(im->map));
-    (void)json_object_set(args, "header", im->header);
-    (void)json_object_set(args, "rows", im->rows);
-    (void)json_object_set_new(args, "dry_run", json_boolean(cli_option(im->c, "dry-run") != NULL));
-    enum err e = ask_run(im->ask, "import", args, &result);
+    if (!im->is_asking) {
+        return ERR_OK;
+    }
+    im->is_asking = false;
+    enum err e = ask_receive(im->ask, &result);
     if (e == ERR_OK) {
         im->imported += json_integer_value(json_object_get(result, "imported"));
         im->skipped += json_integer_value(json_object_get(result, "skipped"));
@@ -79,22 +87,52 @@ static enum err send_batch(struct import *im)
         im->ignored = json_incref(json_object_get(result, "ignored"));
     }
     json_decref(result);
-    json_decref(args);
-    json_decref(im->rows);
-    im->rows = json_array();
     return e;
 }
 
-static json_t *row_json(const struct csv_row *row, bool with_line)
+/* One batch is under way while the next is read. */
+static enum err send_batch(struct import *im)
+{
+    json_t *args = json_object();
+    const char *entity = cli_option(im->c, "entity");
+    (void)json_object_set_new(args, "entity", json_string(entity == NULL ? "customer" : entity));
+    (void)json_object_set_new(args, "map", json_string(im->map));
+    (void)json_object_set(args, "header", im->header);
+    (void)json_object_set(args, "rows", im->rows);
+    (void)json_object_set_new(args, "dry_run", json_boolean(cli_option(im->c, "dry-run") != NULL));
+    enum err e = receive_batch(im);
+    if (e == ERR_OK) {
+        e = ask_send(im->ask, "import", args);
+        im->is_asking = e == ERR_OK;
+    }
+    json_decref(args);
+    json_decref(im->rows);
+    im->rows = json_array();
+    im->rows_bytes = 0;
+    return e;
+}
+
+static json_t *header_json(const struct csv_row *row)
 {
     json_t *cells = json_array();
-    if (with_line) {
-        (void)json_array_append_new(cells, json_integer((json_int_t)row->line));
-    }
     for (size_t i = 0; i < row->count; i++) {
         (void)json_array_append_new(cells, json_stringn((const char *)row->cells[i].ptr, row->cells[i].len));
     }
     return cells;
+}
+
+/* More cells than there may be columns are nobody's. */
+static enum err add_row(struct import *im, const struct csv_row *row)
+{
+    buf_clear(&im->row);
+    import_cells_put(
+        &im->row, (int64_t)row->line, row->cells, row->count < IMPORT_COLUMNS_MAX ? row->count : IMPORT_COLUMNS_MAX);
+    if (im->row.err != ERR_OK) {
+        return im->row.err;
+    }
+    im->rows_bytes += im->row.len;
+    int rc = json_array_append_new(im->rows, json_stringn((const char *)im->row.ptr, im->row.len));
+    return rc == 0 ? ERR_OK : ERR_NOMEM;
 }
 
 static void progress(struct import *im, bool is_last)
@@ -113,7 +151,7 @@ static enum err read_rows(struct import *im)
             "the file has no readable first line (column names)");
     }
     if (e == ERR_OK) {
-        im->header = row_json(&row, false);
+        im->header = header_json(&row);
     }
     while (e == ERR_OK) {
         struct why why = { .zh = { 0 } };
@@ -126,17 +164,22 @@ static enum err read_rows(struct import *im)
             add_refused(im, (json_int_t)row.line, why.zh, why.en);
             continue;
         }
-        (void)json_array_append_new(im->rows, row_json(&row, true));
-        if (json_array_size(im->rows) == ROWS_PER_BATCH) {
+        e = add_row(im, &row);
+        if (e == ERR_OK && (json_array_size(im->rows) == IMPORT_ROWS_PER_REQUEST || im->rows_bytes >= BYTES_PER_BATCH)) {
             e = send_batch(im);
             progress(im, false);
         }
     }
     if (e != ERR_NOT_FOUND) {
+        (void)receive_batch(im); /* it counts, whatever is wrong with the rest */
         return e;
     }
     /* An empty last batch still checks the header and the rights. */
-    e = json_array_size(im->rows) > 0 || im->imported + im->skipped == 0 ? send_batch(im) : ERR_OK;
+    bool is_last_due = json_array_size(im->rows) > 0 || (!im->is_asking && im->imported + im->skipped == 0);
+    e = is_last_due ? send_batch(im) : ERR_OK;
+    if (e == ERR_OK) {
+        e = receive_batch(im);
+    }
     progress(im, true);
     return e;
 }
@@ -228,7 +271,8 @@ static enum err open_file(struct import *im)
 
 enum err cmd_import(struct cli *c)
 {
-    struct import im = { .c = c, .rows = json_array(), .refused = json_array() };
+    struct import im = { .c = c, .rows = json_array(), .refused = json_array(), .mem = app_mem(ROW_MAX_BYTES * 2) };
+    buf_init(&im.row, &im.mem, ROW_MAX_BYTES);
     enum err e = open_file(&im);
     if (e == ERR_OK) {
         e = read_map(&im);
@@ -252,6 +296,7 @@ enum err cmd_import(struct cli *c)
     }
     ask_close(im.ask);
     csv_reader_free(im.reader);
+    buf_release(&im.row);
     if (im.file != NULL) {
         (void)fclose(im.file);
     }

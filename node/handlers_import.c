@@ -22,6 +22,7 @@ struct batch {
     struct arena work;
     size_t first; /* row */
     size_t row_count;
+    struct import_cells cells[ROWS_PER_COMMIT]; /* of the rows */
     struct write_group groups[ROWS_PER_COMMIT];
     const uint8_t *marks[ROWS_PER_COMMIT]; /* of the groups */
     size_t count;
@@ -86,7 +87,7 @@ static bool is_row_fault(enum err e)
 static enum err make_row(struct importing *im, struct batch *b, size_t row)
 {
     uint32_t *place = seen_place(im, im->marks[row]);
-    const json_t *cells = json_array_get(im->list, row);
+    const struct import_cells *cells = &b->cells[row - b->first];
     struct why why = { .zh = { 0 } };
     size_t bad = IMPORT_COLUMNS_MAX;
     if (im->is_known[row] || *place != 0) {
@@ -95,7 +96,7 @@ static enum err make_row(struct importing *im, struct batch *b, size_t row)
     }
     enum err e = import_row_group(&im->rows, cells, &b->work, &b->groups[b->count], &bad, &why);
     if (is_row_fault(e)) {
-        refuse_row(im, json_integer_value(json_array_get(cells, 0)), bad, &why);
+        refuse_row(im, cells->line, bad, &why);
         return ERR_OK;
     }
     if (e == ERR_OK) {
@@ -104,6 +105,16 @@ static enum err make_row(struct importing *im, struct batch *b, size_t row)
         im->imported++;
     }
     return e;
+}
+
+static enum err read_row(struct importing *im, size_t row, struct import_cells *out)
+{
+    const json_t *text = json_array_get(im->list, row);
+    bool is_row = json_is_string(text) &&
+                  import_cells_take(bytes_of(json_string_value(text), json_string_length(text)), out) == ERR_OK;
+    return is_row ? ERR_OK
+                  : why_set(&im->rq->why, ERR_USAGE, "请求里有一行不是表格的行",
+                        "the request holds a row that is no row of a spreadsheet");
 }
 
 /* Which rows were imported before is asked here, because the other thread has no way to the store. */
@@ -117,8 +128,11 @@ static enum err find_batch(void *ctx, size_t slot)
     b->first = im->next;
     b->row_count = left < ROWS_PER_COMMIT ? left : ROWS_PER_COMMIT;
     for (size_t i = 0; e == ERR_OK && i < b->row_count; i++, im->next++) {
-        import_row_mark(&im->rows, json_array_get(im->list, im->next), im->marks[im->next]);
-        e = s->ops->imported_has(s, im->marks[im->next], &im->is_known[im->next]);
+        e = read_row(im, im->next, &b->cells[i]);
+        if (e == ERR_OK) {
+            import_row_mark(&im->rows, &b->cells[i], im->marks[im->next]);
+            e = s->ops->imported_has(s, im->marks[im->next], &im->is_known[im->next]);
+        }
     }
     return e;
 }

@@ -9,24 +9,29 @@
 
 struct making {
     const struct import_rows *ir;
-    const json_t *row;
+    const struct import_cells *row;
     struct arena *a;
     size_t *bad;
     struct why *why;
 };
 
-void import_row_mark(const struct import_rows *ir, const json_t *row, uint8_t out[STORE_MARK_BYTES])
+/* A row may be shorter or longer than the header. */
+static size_t columns_of(const struct import_rows *ir, const struct import_cells *row)
+{
+    return row->count < ir->map.column_count ? row->count : ir->map.column_count;
+}
+
+void import_row_mark(const struct import_rows *ir, const struct import_cells *row, uint8_t out[STORE_MARK_BYTES])
 {
     UNFILLED struct bytes pieces[IMPORT_COLUMNS_MAX * 2 + 1];
     uint8_t full[16];
     size_t n = 0;
     pieces[n++] = bytes_str(ir->map.desc->name);
-    for (size_t i = 0; i < ir->map.column_count; i++) {
+    for (size_t i = 0; i < columns_of(ir, row); i++) {
         const struct import_column *c = &ir->map.columns[i];
-        const json_t *cell = json_array_get(row, i + 1);
-        if (c->field != NULL && json_is_string(cell) && json_string_length(cell) > 0) {
+        if (c->field != NULL && row->at[i].len > 0) {
             pieces[n++] = bytes_str(c->field->name);
-            pieces[n++] = bytes_of(json_string_value(cell), json_string_length(cell));
+            pieces[n++] = row->at[i];
         }
     }
     seal_hash(full, sizeof(full), "jipan/import-row/v1", ir->mark_key, pieces, n);
@@ -47,16 +52,14 @@ static const struct entity_desc *entity_of(const struct import_rows *ir, int chi
 static enum err parse_cells(struct making *m, int child, struct value *values, bool *any)
 {
     const struct entity_desc *d = entity_of(m->ir, child);
-    for (size_t i = 0; i < m->ir->map.column_count; i++) {
+    for (size_t i = 0; i < columns_of(m->ir, m->row); i++) {
         const struct import_column *c = &m->ir->map.columns[i];
-        const json_t *cell = json_array_get(m->row, i + 1);
-        if (c->field == NULL || c->child != child || !json_is_string(cell) || json_string_length(cell) == 0) {
+        if (c->field == NULL || c->child != child || m->row->at[i].len == 0) {
             continue;
         }
         struct value *value = &values[catalogue_field_index(d, c->field)];
         *m->bad = i;
-        enum err e =
-            field_parse(c->field, m->a, bytes_of(json_string_value(cell), json_string_length(cell)), value, m->why);
+        enum err e = field_parse(c->field, m->a, m->row->at[i], value, m->why);
         if (e != ERR_OK) {
             return e;
         }
@@ -141,8 +144,8 @@ static enum err make_record(struct making *m, int child, struct write_record *ou
     return e == ERR_OK ? to_record(m, d, values, out) : e;
 }
 
-enum err import_row_group(const struct import_rows *ir, const json_t *row, struct arena *a, struct write_group *out,
-    size_t *bad, struct why *why)
+enum err import_row_group(const struct import_rows *ir, const struct import_cells *row, struct arena *a,
+    struct write_group *out, size_t *bad, struct why *why)
 {
     struct making m = { .ir = ir, .row = row, .a = a, .bad = bad, .why = why };
     *out = (struct write_group){ .is_new = true,

@@ -12,7 +12,7 @@
  *
  * Beyond the clauses of sync/store.h:
  * - every commit is synchronous=FULL, durable or not: the pragma is set again before each transaction, so nobody else's
- *   setting can weaken an acknowledgement. Callers batch (a message, 1,000 rows) to share the fsync;
+ *   setting can weaken an acknowledgement. Callers batch (messages, rows of a spreadsheet) to share the fsync;
  * - a write that failed for any reason but ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT or ERR_INVALID dooms its transaction:
  * every later write and the commit repeat the error, so that no half of a transaction can be committed;
  * - a commit that failed has rolled back; rollback without a transaction does nothing;

@@ -123,21 +123,28 @@ enum err control_open(const char *path, struct control_client **out)
     return ERR_OK;
 }
 
-enum err control_exchange(struct control_client *c, struct bytes request, struct buf *reply, int timeout_ms)
+static int64_t deadline_of(int timeout_ms)
+{
+    return timeout_ms < 0 ? -1 : mono_ms() + timeout_ms;
+}
+
+enum err control_send(struct control_client *c, struct bytes request, int timeout_ms)
 {
     if (request.len > CONTROL_FRAME_BYTES_MAX) {
         return ERR_LIMIT;
     }
-    int64_t deadline_ms = timeout_ms < 0 ? -1 : mono_ms() + timeout_ms;
-    uint8_t header[CONTROL_HEADER_BYTES] = { (uint8_t)(request.len >> 24), (uint8_t)(request.len >> 16),
+    int64_t deadline_ms = deadline_of(timeout_ms);
+    const uint8_t header[CONTROL_HEADER_BYTES] = { (uint8_t)(request.len >> 24), (uint8_t)(request.len >> 16),
         (uint8_t)(request.len >> 8), (uint8_t)request.len };
     enum err e = send_all(c->fd, BYTES_OF(header), deadline_ms);
-    if (e == ERR_OK) {
-        e = send_all(c->fd, request, deadline_ms);
-    }
-    if (e == ERR_OK) {
-        e = receive_all(c->fd, header, sizeof(header), deadline_ms);
-    }
+    return e == ERR_OK ? send_all(c->fd, request, deadline_ms) : e;
+}
+
+enum err control_receive(struct control_client *c, struct buf *reply, int timeout_ms)
+{
+    int64_t deadline_ms = deadline_of(timeout_ms);
+    uint8_t header[CONTROL_HEADER_BYTES];
+    enum err e = receive_all(c->fd, header, sizeof(header), deadline_ms);
     if (e != ERR_OK) {
         return e;
     }
@@ -165,7 +172,10 @@ enum err control_call(const char *path, struct bytes request, struct buf *reply,
     struct control_client *c = NULL;
     enum err e = control_open(path, &c);
     if (e == ERR_OK) {
-        e = control_exchange(c, request, reply, timeout_ms);
+        e = control_send(c, request, timeout_ms);
+    }
+    if (e == ERR_OK) {
+        e = control_receive(c, reply, timeout_ms);
     }
     control_close(c);
     return e;

@@ -12,17 +12,18 @@ struct control_client;
 MUST_USE enum err control_open(const char *path, struct control_client **out);
 
 /**
- * control_exchange: one request, one reply.
+ * control_send, control_receive: one request, then its reply; the caller may do something else in between.
  *
- * Shape:   request at most CONTROL_FRAME_BYTES_MAX; timeout_ms for the whole exchange, negative = none.
+ * Shape:   request at most CONTROL_FRAME_BYTES_MAX; timeout_ms for the call, negative = none.
  * Owner:   appends the reply to *reply, whose maximum bounds it.
  * Errors:  ERR_UNREACHABLE the daemon went away, whether it acted is unknown; ERR_BUSY time is over; ERR_LIMIT request
  *          or reply too long; ERR_NOMEM. After any error only control_close is allowed.
  */
-MUST_USE enum err control_exchange(struct control_client *c, struct bytes request, struct buf *reply, int timeout_ms);
+MUST_USE enum err control_send(struct control_client *c, struct bytes request, int timeout_ms);
+MUST_USE enum err control_receive(struct control_client *c, struct buf *reply, int timeout_ms);
 void control_close(struct control_client *c); /* may be NULL */
 
-/* open, exchange, close. */
+/* open, send, receive, close; the time is for each. */
 MUST_USE enum err control_call(const char *path, struct bytes request, struct buf *reply, int timeout_ms);
 
 #endif

@@ -71,9 +71,9 @@ static void write_backlog(struct bench *be)
         double cpu = 0;
         struct app *app = station_open(&be->origin[i]);
         uint64_t first = FIRST_CUSTOMERS + i * be->customers;
-        for (size_t at = 0; at < be->customers; at += BENCH_BATCH) {
+        for (size_t at = 0; at < be->customers; at += IMPORT_ROWS_PER_REQUEST) {
             size_t left = be->customers - at;
-            (void)bench_import(app, first + at, left < BENCH_BATCH ? left : BENCH_BATCH, &cpu);
+            (void)bench_import(app, first + at, left < IMPORT_ROWS_PER_REQUEST ? left : IMPORT_ROWS_PER_REQUEST, &cpu);
         }
         size_t count = station_record_ids(app, ids, be->customers);
         station_write_edits(app, ids, count, be->edits);

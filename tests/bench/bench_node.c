@@ -68,8 +68,8 @@ static void measure_import(struct bench *b, size_t runs)
         double theirs = 0;
         double cpu = 0;
         open_both(b, run);
-        for (size_t at = 0; at < b->customers; at += BENCH_BATCH) {
-            size_t n = b->customers - at < BENCH_BATCH ? b->customers - at : BENCH_BATCH;
+        for (size_t at = 0; at < b->customers; at += IMPORT_ROWS_PER_REQUEST) {
+            size_t n = b->customers - at < IMPORT_ROWS_PER_REQUEST ? b->customers - at : IMPORT_ROWS_PER_REQUEST;
             theirs += bench_plain_insert(b->plain, at, n);
             ours += bench_import(b->app, at, n, &cpu);
         }
@@ -81,7 +81,7 @@ static void measure_import(struct bench *b, size_t runs)
             close_both(b);
         }
     }
-    bench_print("import: plain SQLite", "customers/s", plain_rate, 1, "24 columns, 1,000 a transaction");
+    bench_print("import: plain SQLite", "customers/s", plain_rate, 1, "24 columns, 2,000 a transaction");
     bench_print(
         "import", "customers/s", rate, 1 / bench_quantile(times, 0.5), "request with JSON rows to durable commit");
     bench_print("import: time as a multiple of plain", "x", times, 0, "");
@@ -268,7 +268,7 @@ int main(int argc, char **argv)
     bench_need(b != NULL && argc > 1, "usage: bench_node DIR [CUSTOMERS [RUNS]]");
     b->dir = argv[1];
     b->customers = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
-    bench_need(b->customers >= BENCH_BATCH && runs > 0, "at least 1,000 customers and one run");
+    bench_need(b->customers >= IMPORT_ROWS_PER_REQUEST && runs > 0, "at least one request of customers and one run");
     measure_import(b, runs);
     if (argc <= 4) {
         measure_rest(b);

@@ -184,7 +184,9 @@ static json_t *exchange(struct station *s, const char *verb, json_t *args)
     json_decref(request);
     bench_need(text != NULL, "out of memory");
     buf_init(&out, &mem, REPLY_BYTES);
-    bench_need(control_exchange(s->client, bytes_str(text), &out, ANSWER_MS) == ERR_OK, "no answer from a daemon");
+    bench_need(control_send(s->client, bytes_str(text), ANSWER_MS) == ERR_OK &&
+                   control_receive(s->client, &out, ANSWER_MS) == ERR_OK,
+        "no answer from a daemon");
     json_t *reply = json_loadb((const char *)out.ptr, out.len, 0, NULL);
     bench_need(reply != NULL, "an answer that is no JSON");
     buf_release(&out);

@@ -40,9 +40,9 @@ static const struct asking verbs[] = {
     { "known", false, "wang", "known", "{\"value\":\"13900001234\",\"purpose\":\"P1\"}" },
     { "import", true, "zhao", "import",
         "{\"entity\":\"customer\",\"header\":[\"姓名\",\"手机\",\"职业\"],"
-        "\"rows\":[[2,\"赵一\",\"13700000001\",\"教师\"],[3,\"钱二\",\"12\",\"\"],[4,\"孙三\",\"13700000003\",\"\"]]}" },
+        "\"rows\":[\"2;6:赵一11:137000000016:教师\",\"3;6:钱二2:120:\",\"4;6:孙三11:137000000030:\"]}" },
     { "import dry run", false, "zhao", "import",
-        "{\"entity\":\"customer\",\"dry_run\":true,\"header\":[\"姓名\",\"手机\"],\"rows\":[[2,\"赵一\",\"13700000001\"]]}" },
+        "{\"entity\":\"customer\",\"dry_run\":true,\"header\":[\"姓名\",\"手机\"],\"rows\":[\"2;6:赵一11:13700000001\"]}" },
     { "export", false, "zhao", "export", "{\"entity\":\"customer\",\"purpose\":\"P1\"}" },
     { "dump", false, "zhao", "dump", "{\"purpose\":\"P1\"}" },
     { "audit", false, "li", "audit", "{\"subject\":\"$C\",\"limit\":1000}" },

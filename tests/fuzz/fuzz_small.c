@@ -1,10 +1,11 @@
 /*
  * Any bytes for the small decoders. The first byte chooses one: version vector, packed versions, value, audit head,
  * audit entry, conflict entry, invite code, network address, ids, dates, column map, recovery key, pieces of a
- * websocket message. Property: what is taken is within its bounds, and written again it is the same bytes.
+ * websocket message, rows to import. Property: what is taken is within its bounds, and written again it is the same
+ * bytes.
  */
 #include "node/app.h"
-#include "node/import_map.h"
+#include "node/import_cells.h"
 #include "node/net/ws_conn.h"
 #include "node/vault/slots.h"
 #include "schema/base/check.h"
@@ -212,11 +213,27 @@ static void take_pieces(struct bytes in, struct arena *a, struct buf *b)
     ws_conn_release(&c);
 }
 
+static void take_cells(struct bytes in, struct arena *a, struct buf *b)
+{
+    struct import_cells cells;
+    struct import_cells again;
+    (void)a;
+    if (import_cells_take(in, &cells) != ERR_OK) {
+        return;
+    }
+    import_cells_put(b, cells.line, cells.at, cells.count);
+    check(import_cells_take(buf_view(b), &again) == ERR_OK);
+    check(again.line == cells.line && again.count == cells.count);
+    for (size_t i = 0; i < cells.count; i++) {
+        check(bytes_equal(again.at[i], cells.at[i]));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static void (*const decoders[])(struct bytes, struct arena *, struct buf *) = { take_vv, take_versions, take_value,
         take_audit_head, take_audit_entry, take_conflict, take_invite, take_address, take_ids, take_dates, take_map,
-        take_recovery, take_pieces };
+        take_recovery, take_pieces, take_cells };
     struct arena a;
     struct buf b;
     if (len == 0 || sodium_init() < 0) {

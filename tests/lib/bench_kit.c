@@ -208,6 +208,25 @@ static const char *import_map_text(void)
     return getenv("BENCH_PLAIN_CARD") == NULL ? whole_card : plain_card;
 }
 
+/* As the command sends it. */
+static json_t *bench_row(uint64_t number, int64_t line)
+{
+    struct sample_customer customer;
+    struct bytes cells[SAMPLE_COLUMNS];
+    struct mem mem = app_mem((size_t)1 << 20);
+    struct buf text;
+    bench_sample(number, &customer);
+    for (unsigned c = 0; c < SAMPLE_COLUMNS; c++) {
+        cells[c] = sample_cell(&customer, (enum sample_column)c);
+    }
+    buf_init(&text, &mem, (size_t)1 << 16);
+    import_cells_put(&text, line, cells, SAMPLE_COLUMNS);
+    bench_need(text.err == ERR_OK, "a row is too long");
+    json_t *row = json_stringn((const char *)text.ptr, text.len);
+    buf_release(&text);
+    return row;
+}
+
 double bench_import(struct app *app, uint64_t first, size_t count, double *cpu)
 {
     json_t *args = json_object();
@@ -217,15 +236,7 @@ double bench_import(struct app *app, uint64_t first, size_t count, double *cpu)
         (void)json_array_append_new(header, json_string(sample_header((enum sample_column)c)));
     }
     for (size_t i = 0; i < count; i++) {
-        struct sample_customer customer;
-        json_t *row = json_array();
-        bench_sample(first + i, &customer);
-        (void)json_array_append_new(row, json_integer((json_int_t)i + 2));
-        for (unsigned c = 0; c < SAMPLE_COLUMNS; c++) {
-            struct bytes cell = sample_cell(&customer, (enum sample_column)c);
-            (void)json_array_append_new(row, json_stringn((const char *)cell.ptr, cell.len));
-        }
-        (void)json_array_append_new(rows, row);
+        (void)json_array_append_new(rows, bench_row(first + i, (int64_t)i + 2));
     }
     (void)json_object_set_new(args, "entity", json_string("customer"));
     (void)json_object_set_new(args, "map", json_string(import_map_text()));
@@ -250,8 +261,9 @@ double bench_import(struct app *app, uint64_t first, size_t count, double *cpu)
 void bench_import_all(struct app *app, size_t customers)
 {
     double cpu = 0;
-    for (size_t at = 0; at < customers; at += BENCH_BATCH) {
-        (void)bench_import(app, at, customers - at < BENCH_BATCH ? customers - at : BENCH_BATCH, &cpu);
+    for (size_t at = 0; at < customers; at += IMPORT_ROWS_PER_REQUEST) {
+        (void)bench_import(
+            app, at, customers - at < IMPORT_ROWS_PER_REQUEST ? customers - at : IMPORT_ROWS_PER_REQUEST, &cpu);
     }
 }
 

@@ -2,6 +2,7 @@
 #define JIPAN_TESTS_BENCH_KIT_H
 
 #include "node/app.h"
+#include "node/import_cells.h"
 #include "tests/lib/sample.h"
 
 #include <jansson.h>
@@ -11,7 +12,7 @@
  * What the benches share: clocks, medians, one line per figure, a node to measure, and plain SQLite doing the same
  * inserts. A bench that cannot go on says why and ends the process: nothing here is part of the product.
  */
-enum { BENCH_RUNS_MAX = 4096, BENCH_BATCH = 1000 };
+enum { BENCH_RUNS_MAX = 4096 };
 
 double bench_seconds(void); /* monotonic */
 double bench_cpu(void); /* user and system seconds of this process */
@@ -50,7 +51,7 @@ json_t *bench_run(struct app *app, json_t *request);
 
 /* Imports customers first to first+count-1 of the sample in one request; seconds spent in the request; adds its CPU. */
 double bench_import(struct app *app, uint64_t first, size_t count, double *cpu);
-void bench_import_all(struct app *app, size_t customers); /* from the first on, BENCH_BATCH a request */
+void bench_import_all(struct app *app, size_t customers); /* from the first on, IMPORT_ROWS_PER_REQUEST a request */
 void bench_sample(uint64_t index, struct sample_customer *out);
 
 /* --- plain SQLite ---------------------------------------------------------------------------------------------------
