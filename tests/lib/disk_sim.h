@@ -78,7 +78,8 @@ uint64_t disk_sim_used(const struct disk_sim *sim); /* bytes of all files, remov
 bool disk_sim_file_id(const struct disk_sim *sim, const char *path, uint64_t *out);
 uint64_t disk_sim_bytes_written(const struct disk_sim *sim, const char *path_part);
 
-/* The current bytes of a file for reading and spoiling, until the disk changes; NULL when there is none, or none in it. */
+/* The current bytes of a file for reading and spoiling, until the disk changes; NULL when there is none, or none in it.
+ */
 uint8_t *disk_sim_content(struct disk_sim *sim, const char *path, size_t *ret_len);
 void disk_sim_cut(struct disk_sim *sim, const char *path, size_t len);
 
