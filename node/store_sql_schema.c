@@ -104,27 +104,26 @@ static enum err run_owned(sqlite3 *db, char *owned_text)
 
 /* ---- looking ---- */
 
-enum { COLUMN_NAME_BYTES_MAX = 64 };
-
 struct look {
     sqlite3 *db;
     bool is_behind; /* something this build knows is missing */
     bool is_newer; /* something is there that this build does not know */
     bool is_too_old;
     bool has_new_fields; /* a column is missing from a table that holds rows */
+    bool has_table[ENTITY_MAX + 1];
+    bool has_space[SPACE_COUNT];
+    bool has_index_list;
+    uint64_t indexed[ENTITY_MAX + 1]; /* bit n: field number n stands in the index */
 };
 
-/* One question with at most one text parameter and one integer answer. */
-static enum err ask(sqlite3 *db, const char *text, const char *parameter, int64_t *out)
+/* One question with one integer answer. */
+static enum err ask(sqlite3 *db, const char *text, int64_t *out)
 {
     struct sql_slot slot = { 0 };
     sqlite3_stmt *stmt = NULL;
     enum err e = sql_take(db, &slot, text, &stmt);
     if (e != ERR_OK) {
         return e;
-    }
-    if (parameter != NULL) {
-        sql_bind_text(stmt, 1, bytes_str(parameter));
     }
     bool has_row = false;
     e = sql_step(stmt, &has_row);
@@ -136,14 +135,6 @@ static enum err ask(sqlite3 *db, const char *text, const char *parameter, int64_
     return e;
 }
 
-static enum err has_object(sqlite3 *db, const char *name, bool *out)
-{
-    int64_t count = 0;
-    enum err e = ask(db, "SELECT count(*) FROM sqlite_master WHERE name = ?1", name, &count);
-    *out = e == ERR_OK && count > 0;
-    return e;
-}
-
 static enum err has_rows(sqlite3 *db, const struct entity_desc *d, bool *out)
 {
     char *text = sqlite3_mprintf("SELECT EXISTS (SELECT 1 FROM \"e_%s\")", d->name);
@@ -151,7 +142,7 @@ static enum err has_rows(sqlite3 *db, const struct entity_desc *d, bool *out)
         return ERR_NOMEM;
     }
     int64_t found = 0;
-    enum err e = ask(db, text, NULL, &found);
+    enum err e = ask(db, text, &found);
     sqlite3_free(text);
     *out = e == ERR_OK && found != 0;
     return e;
@@ -162,115 +153,115 @@ static bool is_fixed_column(struct bytes name)
     return name.len > 0 && name.ptr[0] == '_';
 }
 
-/* Walks the columns of an entity table: marks known fields in has_column, notices unknown or retyped ones. */
-static enum err look_at_columns(struct look *l, const struct entity_desc *d, const char *table, bool *has_column)
+static void note_column(struct look *l, const struct entity_desc *d, struct bytes name, struct bytes type, bool *has)
+{
+    const struct field *f = catalogue_field_by_name(d, name);
+    if (f == NULL || store_sql_column_type(f) == VALUE_NULL ||
+        !bytes_equal(type, bytes_str(sql_type(store_sql_column_type(f))))) {
+        l->is_newer = true;
+        return;
+    }
+    has[catalogue_field_index(d, f)] = true;
+}
+
+/* The columns of an entity table that is there: marks known fields in has_column, notices unknown or retyped ones. */
+static enum err look_at_columns(struct look *l, const struct entity_desc *d, bool *has_column)
 {
     struct sql_slot slot = { 0 };
     sqlite3_stmt *stmt = NULL;
-    enum err e = sql_take(l->db, &slot, "SELECT name, type FROM pragma_table_info(?1)", &stmt);
-    if (e != ERR_OK) {
-        return e;
-    }
-    sql_bind_text(stmt, 1, bytes_str(table));
-    for (bool has_row = true; has_row;) {
-        struct bytes name;
-        struct bytes type;
-        e = sql_step(stmt, &has_row);
-        if (e != ERR_OK || !has_row) {
-            break;
+    char *text = sqlite3_mprintf("SELECT * FROM \"e_%s\"", d->name);
+    enum err e = text == NULL ? ERR_NOMEM : sql_take(l->db, &slot, text, &stmt);
+    sqlite3_free(text);
+    for (int i = 0; e == ERR_OK && i < sqlite3_column_count(stmt); i++) {
+        const char *name = sqlite3_column_name(stmt, i);
+        const char *type = sqlite3_column_decltype(stmt, i);
+        if (name == NULL) {
+            e = ERR_NOMEM;
+        } else if (!is_fixed_column(bytes_str(name))) {
+            note_column(l, d, bytes_str(name), bytes_str(type == NULL ? "" : type), has_column);
         }
-        if ((e = sql_column_text(stmt, 0, &name)) != ERR_OK || (e = sql_column_text(stmt, 1, &type)) != ERR_OK) {
-            break;
-        }
-        if (is_fixed_column(name)) {
-            continue;
-        }
-        const struct field *f = catalogue_field_by_name(d, name);
-        if (f == NULL || store_sql_column_type(f) == VALUE_NULL ||
-            !bytes_equal(type, bytes_str(sql_type(store_sql_column_type(f))))) {
-            l->is_newer = true;
-            continue;
-        }
-        has_column[catalogue_field_index(d, f)] = true;
     }
     sql_give(&slot, stmt);
     sql_slot_release(&slot);
     return e;
 }
 
-static enum err is_in_index(sqlite3 *db, const struct entity_desc *d, const struct field *f, bool *out)
-{
-    int64_t found = 0;
-    char *text = sqlite3_mprintf(
-        "SELECT EXISTS (SELECT 1 FROM index_field WHERE entity = %d AND field = %d)", (int)d->entity, (int)f->number);
-    if (text == NULL) {
-        return ERR_NOMEM;
-    }
-    enum err e = ask(db, text, NULL, &found);
-    sqlite3_free(text);
-    *out = found != 0;
-    return e;
-}
-
-static enum err look_at_index(struct look *l, const struct entity_desc *d, const struct field *f)
-{
-    bool has_list = false;
-    bool is_there = false;
-    enum err e = has_object(l->db, "index_field", &has_list);
-    if (e == ERR_OK && has_list) {
-        e = is_in_index(l->db, d, f, &is_there);
-    }
-    l->is_behind = l->is_behind || !is_there;
-    return e;
-}
-
 /* has_column[field_count] receives which fields have their column; all false when the table is missing. */
 static enum err look_at_entity(struct look *l, const struct entity_desc *d, bool *has_column)
 {
-    char *table = sqlite3_mprintf("e_%s", d->name);
-    if (table == NULL) {
-        return ERR_NOMEM;
-    }
     memset(has_column, 0, d->field_count * sizeof(*has_column));
-    bool is_there = false;
-    bool is_filled = false;
-    enum err e = has_object(l->db, table, &is_there);
-    if (e != ERR_OK || !is_there) {
+    if (!l->has_table[d->entity]) {
         l->is_behind = true;
-        goto out;
+        return ERR_OK;
     }
-    if ((e = look_at_columns(l, d, table, has_column)) != ERR_OK || (e = has_rows(l->db, d, &is_filled)) != ERR_OK) {
-        goto out;
-    }
+    enum err e = look_at_columns(l, d, has_column);
     for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
-        if (store_sql_column_type(&d->fields[i]) != VALUE_NULL && !has_column[i]) {
+        const struct field *f = &d->fields[i];
+        if (store_sql_column_type(f) != VALUE_NULL && !has_column[i]) {
+            bool is_filled = false;
+            e = has_rows(l->db, d, &is_filled);
             l->is_behind = true;
             l->has_new_fields = l->has_new_fields || is_filled;
         }
-        if (store_sql_is_indexed(&d->fields[i])) {
-            e = look_at_index(l, d, &d->fields[i]);
-        }
+        bool is_indexed = (l->indexed[d->entity] >> f->number & 1) != 0;
+        l->is_behind = l->is_behind || (store_sql_is_indexed(f) && !is_indexed);
     }
-out:
-    sqlite3_free(table);
     return e;
 }
 
-/* Entity tables this build has no entity for. */
-static enum err look_for_unknown_entities(struct look *l)
+/* Which tables there are. An entity table this build has no entity for is of a newer one; so may other tables be, and
+ * those it does not mind. */
+static void note_table(struct look *l, struct bytes name)
+{
+    if (bytes_equal(name, BYTES_LIT("index_field"))) {
+        l->has_index_list = true;
+    }
+    for (enum store_space s = 0; s < SPACE_COUNT; s++) {
+        l->has_space[s] = l->has_space[s] || bytes_equal(name, bytes_str(store_sql_space_table(s)));
+    }
+    if (name.len >= 2 && memcmp(name.ptr, "e_", 2) == 0) {
+        const struct entity_desc *d = catalogue_entity_by_name(bytes_of(name.ptr + 2, name.len - 2));
+        l->is_newer = l->is_newer || d == NULL;
+        if (d != NULL) {
+            l->has_table[d->entity] = true;
+        }
+    }
+}
+
+static enum err look_for_tables(struct look *l)
 {
     struct sql_slot slot = { 0 };
     sqlite3_stmt *stmt = NULL;
-    enum err e = sql_take(
-        l->db, &slot, "SELECT substr(name, 3) FROM sqlite_master WHERE type = 'table' AND name GLOB 'e_*'", &stmt);
-    if (e != ERR_OK) {
-        return e;
-    }
-    for (bool has_row = true; has_row && e == ERR_OK;) {
+    enum err e = sql_take(l->db, &slot, "SELECT name FROM sqlite_master WHERE type = 'table'", &stmt);
+    for (bool has_row = true; e == ERR_OK && has_row;) {
         struct bytes name;
         e = sql_step(stmt, &has_row);
         if (e == ERR_OK && has_row && (e = sql_column_text(stmt, 0, &name)) == ERR_OK) {
-            l->is_newer = l->is_newer || catalogue_entity_by_name(name) == NULL;
+            note_table(l, name);
+        }
+    }
+    sql_give(&slot, stmt);
+    sql_slot_release(&slot);
+    return e;
+}
+
+/* Fields of a newer build among them are no matter of ours. */
+static enum err look_at_index(struct look *l)
+{
+    struct sql_slot slot = { 0 };
+    sqlite3_stmt *stmt = NULL;
+    if (!l->has_index_list) {
+        return ERR_OK;
+    }
+    enum err e = sql_take(l->db, &slot, "SELECT entity, field FROM index_field", &stmt);
+    for (bool has_row = true; e == ERR_OK && has_row;) {
+        int64_t entity = 0;
+        int64_t field = 0;
+        e = sql_step(stmt, &has_row);
+        if (e == ERR_OK && has_row && (e = sql_column_int(stmt, 0, &entity)) == ERR_OK &&
+            (e = sql_column_int(stmt, 1, &field)) == ERR_OK && entity > 0 && entity <= ENTITY_MAX && field >= 0 &&
+            field < FIELDS_PER_ENTITY_MAX) {
+            l->indexed[entity] |= 1ULL << field;
         }
     }
     sql_give(&slot, stmt);
@@ -281,14 +272,16 @@ static enum err look_for_unknown_entities(struct look *l)
 static enum err look_at_all(struct look *l)
 {
     int64_t version = 0;
-    enum err e = ask(l->db, "SELECT user_version FROM pragma_user_version", NULL, &version);
+    enum err e = ask(l->db, "SELECT user_version FROM pragma_user_version", &version);
     if (e != ERR_OK) {
         return e;
     }
     l->is_behind = version < STORE_LAYOUT;
     l->is_newer = version > STORE_LAYOUT;
     l->is_too_old = version == STORE_LAYOUT_OF_DEVELOPMENT;
-    e = look_for_unknown_entities(l);
+    if ((e = look_for_tables(l)) == ERR_OK) {
+        e = look_at_index(l);
+    }
     size_t count = 0;
     const struct entity_desc *entities = catalogue_entities(&count);
     for (size_t i = 0; i < count && e == ERR_OK; i++) {
@@ -297,25 +290,22 @@ static enum err look_at_all(struct look *l)
         e = look_at_entity(l, &entities[i], has_column);
     }
     /* A space that came with a later build is one table more, no other layout. */
-    for (enum store_space s = 0; s < SPACE_COUNT && e == ERR_OK; s++) {
-        bool is_there = false;
-        e = has_object(l->db, store_sql_space_table(s), &is_there);
-        l->is_behind = l->is_behind || !is_there;
+    for (enum store_space s = 0; s < SPACE_COUNT; s++) {
+        l->is_behind = l->is_behind || !l->has_space[s];
     }
     return e;
 }
 
 /* ---- making ---- */
 
-static enum err make_spaces(sqlite3 *db)
+static enum err make_spaces(const struct look *l)
 {
     enum err e = ERR_OK;
     for (enum store_space s = 0; s < SPACE_COUNT && e == ERR_OK; s++) {
-        if (s != SPACE_LOG) {
-            e = run_owned(
-                db, sqlite3_mprintf("CREATE TABLE IF NOT EXISTS %s (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) "
-                                    "STRICT, WITHOUT ROWID",
-                        store_sql_space_table(s)));
+        if (s != SPACE_LOG && !l->has_space[s]) {
+            e = run_owned(l->db,
+                sqlite3_mprintf("CREATE TABLE %s (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT, WITHOUT ROWID",
+                    store_sql_space_table(s)));
         }
     }
     return e;
@@ -325,7 +315,7 @@ static enum err make_entity_table(sqlite3 *db, const struct entity_desc *d)
 {
     sqlite3_str *text = sqlite3_str_new(db);
     sqlite3_str_appendf(text,
-        "CREATE TABLE IF NOT EXISTS \"e_%s\" (_d INTEGER NOT NULL, _s BLOB NOT NULL, _deleted INTEGER NOT NULL, "
+        "CREATE TABLE \"e_%s\" (_d INTEGER NOT NULL, _s BLOB NOT NULL, _deleted INTEGER NOT NULL, "
         "_ver BLOB, _extra BLOB",
         d->name);
     for (size_t i = 0; i < d->field_count; i++) {
@@ -338,11 +328,11 @@ static enum err make_entity_table(sqlite3 *db, const struct entity_desc *d)
     return run_owned(db, sqlite3_str_finish(text));
 }
 
-static enum err make_missing_columns(sqlite3 *db, const struct entity_desc *d)
+static enum err make_missing_columns(struct look *l, const struct entity_desc *d)
 {
-    struct look l = { .db = db };
+    sqlite3 *db = l->db;
     bool has_column[FIELDS_PER_ENTITY_MAX];
-    enum err e = look_at_entity(&l, d, has_column);
+    enum err e = look_at_entity(l, d, has_column);
     for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
         enum value_type type = store_sql_column_type(&d->fields[i]);
         if (type != VALUE_NULL && !has_column[i]) {
@@ -385,16 +375,16 @@ static enum err index_column(sqlite3 *db, struct store_index *ix, const struct e
     return e;
 }
 
-static enum err make_index(sqlite3 *db, struct store_index *ix, const struct entity_desc *d)
+static enum err make_index(const struct look *l, struct store_index *ix, const struct entity_desc *d)
 {
+    sqlite3 *db = l->db;
     enum err e = ERR_OK;
     for (size_t i = 0; i < d->field_count && e == ERR_OK; i++) {
         const struct field *f = &d->fields[i];
-        bool is_there = false;
-        if (!store_sql_is_indexed(f) || (e = is_in_index(db, d, f, &is_there)) != ERR_OK || is_there) {
+        if (!store_sql_is_indexed(f) || (l->indexed[d->entity] >> f->number & 1) != 0) {
             continue;
         }
-        e = index_column(db, ix, d, f);
+        e = l->has_table[d->entity] ? index_column(db, ix, d, f) : ERR_OK;
         if (e == ERR_OK) {
             e = run_owned(db, sqlite3_mprintf("INSERT INTO index_field (entity, field) VALUES (%d, %d)", (int)d->entity,
                                   (int)f->number));
@@ -403,29 +393,30 @@ static enum err make_index(sqlite3 *db, struct store_index *ix, const struct ent
     return e;
 }
 
-static enum err make_entities(sqlite3 *db, struct store_index *ix)
+static enum err make_entities(struct look *l, struct store_index *ix)
 {
     size_t count = 0;
     const struct entity_desc *entities = catalogue_entities(&count);
     enum err e = ERR_OK;
     for (size_t i = 0; i < count && e == ERR_OK; i++) {
-        if ((e = make_entity_table(db, &entities[i])) == ERR_OK &&
-            (e = make_missing_columns(db, &entities[i])) == ERR_OK) {
-            e = make_index(db, ix, &entities[i]);
+        e = l->has_table[entities[i].entity] ? make_missing_columns(l, &entities[i])
+                                             : make_entity_table(l->db, &entities[i]);
+        if (e == ERR_OK) {
+            e = make_index(l, ix, &entities[i]);
         }
     }
     return e;
 }
 
 /* Inside the transaction of the opening. */
-static enum err make_with_index(sqlite3 *db)
+static enum err make_with_index(struct look *l)
 {
-    struct store_index *ix = store_index_new(db);
+    struct store_index *ix = store_index_new(l->db);
     if (ix == NULL) {
         return ERR_NOMEM;
     }
     store_index_begin(ix);
-    enum err e = make_entities(db, ix);
+    enum err e = make_entities(l, ix);
     if (e == ERR_OK) {
         e = store_index_flush(ix);
     }
@@ -434,16 +425,18 @@ static enum err make_with_index(sqlite3 *db)
     return e;
 }
 
-static enum err make_all(sqlite3 *db)
+/* What the look has not found. */
+static enum err make_all(struct look *l)
 {
+    sqlite3 *db = l->db;
     enum err e = ERR_OK;
     if ((e = sql_exec(db, make_dossier)) == ERR_OK && (e = sql_exec(db, make_touch)) == ERR_OK &&
         (e = sql_exec(db, make_log)) == ERR_OK && (e = sql_exec(db, make_field)) == ERR_OK &&
         (e = store_index_make(db)) == ERR_OK) {
-        e = make_spaces(db);
+        e = make_spaces(l);
     }
     if (e == ERR_OK) {
-        e = make_with_index(db);
+        e = make_with_index(l);
     }
     return e == ERR_OK ? run_owned(db, sqlite3_mprintf("PRAGMA user_version = %d", (int)STORE_LAYOUT)) : e;
 }
@@ -470,7 +463,7 @@ enum err store_sql_schema_open(sqlite3 *db, bool *has_new_fields, struct why *wh
     }
     if (l.is_behind) {
         e = sql_exec(db, "BEGIN IMMEDIATE");
-        if (e == ERR_OK && (e = make_all(db)) == ERR_OK) {
+        if (e == ERR_OK && (e = make_all(&l)) == ERR_OK) {
             e = sql_exec(db, "COMMIT");
         }
         if (e != ERR_OK) {
