@@ -108,7 +108,7 @@ static enum err gather_group(struct gather *ga, const struct commit_view *v, con
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-static enum err gather_commit(struct gather *ga, struct dot dot)
+static enum err gather_commit(struct gather *ga, struct dot dot, bool may_be_gone)
 {
     uint8_t key[DOT_KEY_BYTES];
     struct bytes bytes = { 0 };
@@ -121,7 +121,7 @@ static enum err gather_commit(struct gather *ga, struct dot dot)
         e = commit_parse(bytes, &v);
     }
     if (e != ERR_OK) {
-        return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
+        return e == ERR_NOT_FOUND ? (may_be_gone ? ERR_OK : ERR_DAMAGED) : e;
     }
     struct body_cursor cursor = commit_groups(&v);
     while ((e = commit_next_group(&cursor, &g)) == ERR_OK) {
@@ -154,17 +154,21 @@ enum err core_collect_dot(void *ctx, struct dot dot)
     return ERR_OK;
 }
 
-static enum err gather_all(struct gather *ga)
+/* of: all that can have written the field; NULL: nobody remembers, so everything about the dossier is looked at. */
+static enum err gather_all(struct gather *ga, const struct writers_of *of)
 {
     struct dots ds = { .a = ga->a };
     const struct store_ops *ops = ga->c->store->ops;
     arena_init(&ga->load, ga->c->mem, CORE_ARENA_BYTES);
     enum err e = ops->dossier_get(ga->c->store, record_dossier(ga->id), ga->a, &ga->dossier);
-    if (e == ERR_OK) {
+    if (e == ERR_OK && of != NULL) {
+        ds.at = of->at;
+        ds.count = of->count;
+    } else if (e == ERR_OK) {
         e = ops->touch_scan(ga->c->store, ga->dossier.id, core_collect_dot, &ds);
     }
     for (size_t i = 0; e == ERR_OK && i < ds.count; i++) {
-        e = gather_commit(ga, ds.at[i]);
+        e = gather_commit(ga, ds.at[i], of != NULL);
     }
     arena_release(&ga->load);
     return e;
@@ -176,7 +180,7 @@ enum err core_history(struct core *c, struct arena *a, const struct entity_desc 
     struct gather ga = {
         .c = c, .a = a, .d = d, .id = id, .field = field, .any_field = field == NULL, .fn = fn, .ctx = ctx
     };
-    return gather_all(&ga);
+    return gather_all(&ga, NULL);
 }
 
 struct writes {
@@ -205,9 +209,9 @@ static enum err collect_write(void *ctx, const struct history_item *item)
     return ERR_OK;
 }
 
-enum { CONTESTED_KEY_BYTES = RECORD_ID_BYTES + 8 };
+_Static_assert((int)CONTESTED_KEY_BYTES == (int)WRITERS_KEY_BYTES, "both name a field of a record");
 
-static void contested_key(struct record_id id, enum entity entity, uint32_t field, uint8_t out[CONTESTED_KEY_BYTES])
+void core_contested_key(struct record_id id, enum entity entity, uint32_t field, uint8_t out[CONTESTED_KEY_BYTES])
 {
     memcpy(out, id.b, RECORD_ID_BYTES);
     for (size_t i = 0; i < 4; i++) {
@@ -355,6 +359,14 @@ static enum err show(struct arena *a, const struct entity_desc *d, const struct 
     return ERR_OK;
 }
 
+static void remember_writers(struct core *c, const uint8_t key[CONTESTED_KEY_BYTES], const struct writes *w)
+{
+    writers_begin(&c->writers, c->mem, key);
+    for (size_t i = 0; i < w->count; i++) {
+        writers_note(&c->writers, key, w->at[i].dot);
+    }
+}
+
 enum err core_contest(struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f,
     struct row *row, struct versions *versions)
 {
@@ -365,10 +377,14 @@ enum err core_contest(struct core *c, struct arena *a, const struct entity_desc 
     const struct field *as = f == NULL ? &deletion_field : f;
     struct field_verdict verdict = { .conflict_count = 0 };
     uint8_t key[CONTESTED_KEY_BYTES];
-    contested_key(row->id, d->entity, as->number, key);
-    enum err e = gather_all(&ga);
+    core_contested_key(row->id, d->entity, as->number, key);
+    const struct writers_of *of = writers_find(&c->writers, key);
+    enum err e = gather_all(&ga, of);
     if (e == ERR_OK && w.count == 0) {
         e = ERR_BUG; /* whoever asks has just applied a write of it */
+    }
+    if (e == ERR_OK && of == NULL) {
+        remember_writers(c, key, &w);
     }
     if (e == ERR_OK) {
         e = merge_field(&work, members_group_id(c->members), row->id, d, as, w.at, w.count, &verdict);
@@ -392,7 +408,7 @@ enum err core_is_open(
     uint8_t key[CONTESTED_KEY_BYTES];
     struct bytes ids = { 0 };
     bool is_open = false;
-    contested_key(id, d->entity, f == NULL ? 0 : f->number, key);
+    core_contested_key(id, d->entity, f == NULL ? 0 : f->number, key);
     enum err e = c->store->ops->get(c->store, SPACE_CONTESTED, BYTES_OF(key), a, &ids);
     for (size_t i = 0; e == ERR_OK && !is_open && i + CONFLICT_ID_BYTES <= ids.len; i += CONFLICT_ID_BYTES) {
         struct bytes bytes = { 0 };

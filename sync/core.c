@@ -236,6 +236,7 @@ void core_close(struct core *c)
     mem_free(c->mem, c->heads.at, c->heads.capacity * sizeof(*c->heads.at));
     c->heads = (struct heads){ 0 };
     marks_forget(&c->marks);
+    writers_free(&c->writers);
     fork_free(c);
     sodium_memzero(&c->self, sizeof(c->self));
     sodium_memzero(c->authority_secret, sizeof(c->authority_secret));

@@ -9,6 +9,7 @@
 #include "sync/merge.h"
 #include "sync/store.h"
 #include "sync/versions.h"
+#include "sync/writers.h"
 
 /*
  * The core of one node: the change log and everything derived from it. Deterministic: time comes in with each call,
@@ -93,6 +94,7 @@ struct core {
     struct core_moves moves;
     uint64_t leaving; /* at least as many as dossiers listed in SPACE_LEAVING; 0: none */
     struct rights_memo memo;
+    struct writers writers;
     struct pack pack;
     bool is_stale; /* a core_reload failed: memory is not what the store holds */
 };

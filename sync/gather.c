@@ -263,6 +263,17 @@ static enum err gather_origin(struct gathering *ga, const struct head *h)
     return e;
 }
 
+/* Most questions find nothing left, and room for a batch is large. */
+static bool lacks_any(const struct gather *g)
+{
+    bool lacks = false;
+    for (size_t i = 0; !lacks && i < g->core->heads.count; i++) {
+        const struct head *h = &g->core->heads.at[i];
+        lacks = h->upto > known_upto(g->known, h->node, h->epoch);
+    }
+    return lacks;
+}
+
 enum err gather_commits(const struct gather *g, struct gathered *out)
 {
     const struct member_node *self = members_node(g->core->members, g->core->self.number);
@@ -272,11 +283,12 @@ enum err gather_commits(const struct gather *g, struct gathered *out)
         .is_relay = relay_is(g->core) };
     ga.is_covered = self != NULL && !ga.takes_all && scope_covers(self, g->to);
     ga.is_home = ga.is_covered && g->to->kind == NODE_LAPTOP && g->to->station == self->station;
-    *out = (struct gathered){ .items = arena_array(g->out, GATHER_ITEMS_MAX, sizeof(*out->items)) };
-    enum err e = out->items == NULL ? ERR_NOMEM : ERR_OK;
-    if (ga.is_relay && !relay_serves(g->to)) {
-        return e;
+    *out = (struct gathered){ .count = 0 };
+    if ((ga.is_relay && !relay_serves(g->to)) || !lacks_any(g)) {
+        return ERR_OK;
     }
+    out->items = arena_array(g->out, GATHER_ITEMS_MAX, sizeof(*out->items));
+    enum err e = out->items == NULL ? ERR_NOMEM : ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < g->core->heads.count && !ga.is_full; i++) {
         e = gather_origin(&ga, &g->core->heads.at[i]);
     }
@@ -316,7 +328,11 @@ static enum err gather_each(
     struct gathered *out = ga->out;
     ga->is_extra = true;
     *done = 0;
-    *out = (struct gathered){ .items = arena_array(ga->g->out, GATHER_ITEMS_MAX, sizeof(*out->items)) };
+    *out = (struct gathered){ .count = 0 };
+    if (count == 0) {
+        return ERR_OK;
+    }
+    out->items = arena_array(ga->g->out, GATHER_ITEMS_MAX, sizeof(*out->items));
     enum err e = out->items == NULL ? ERR_NOMEM : ERR_OK;
     while (e == ERR_OK && *done < count) {
         ga->only = parts == NULL ? NULL : &parts[*done];
