@@ -50,6 +50,16 @@ static void check_group(
     }
 }
 
+/* A relay gets sealed commits of everybody, and no key to anything. */
+static void check_relayed(struct sim *s, const struct sim_node *to, const struct wire_message *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->items[i].secrets.len > 0 || m->items[i].letter.len > 0) {
+            sim_fail(s, SIM_WRONG, "I16", "relay %u was sent what opens a customer", to->number);
+        }
+    }
+}
+
 static void check_items(struct sim *s, const struct sim_node *to, const struct wire_message *m)
 {
     for (size_t i = 0; i < m->count; i++) {
@@ -133,7 +143,9 @@ void check_message(struct sim *s, const struct sim_node *from, const struct sim_
             sim_fail(s, SIM_LIVENESS, "I9", "node %u sends commits to node %u when all should be quiet", from->number,
                 to->number);
         }
-        if (m.kind == WIRE_COMMITS && !node_takes_all(to)) {
+        if (m.kind == WIRE_COMMITS && to->is.kind == NODE_RELAY) {
+            check_relayed(s, to, &m);
+        } else if (m.kind == WIRE_COMMITS && !node_takes_all(to)) {
             check_items(s, to, &m);
         }
     }
@@ -209,6 +221,8 @@ void check_end(struct sim *s)
         struct sim_node *n = &s->nodes[i];
         if (is_correct(n) && node_takes_all(n)) {
             check_equal(s, first, n);
+        } else if (is_correct(n) && n->is.kind == NODE_RELAY) {
+            check_relay(n, first);
         } else if (is_correct(n)) {
             check_partial(n, first);
         }

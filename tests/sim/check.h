@@ -18,6 +18,8 @@ bool check_was_set_back(const struct sim_node *n, const struct sim_record *r);
 bool check_was_owner(const struct sim_record *r, uint32_t user);
 /* What a node holds of part of the group is what the first node holds of it, no less and no more. */
 void check_partial(struct sim_node *n, struct sim_node *first);
+/* A relay holds every commit, sealed, and nothing else. */
+void check_relay(struct sim_node *n, struct sim_node *first);
 /* Clocks, one commit per name, in the log of this node. */
 void check_log(struct sim_node *n, struct sim_node *first);
 /* Every acknowledged commit, every value of it. */

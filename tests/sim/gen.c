@@ -64,6 +64,8 @@ static void draw_nodes(struct plan *p, struct chance *c, uint32_t count)
         if (dice < 11) {
             n->holds_group = true;
             n->kind = dice == 0 ? NODE_HUB : NODE_STATION;
+        } else if (dice == 11) {
+            n->kind = NODE_RELAY;
         } else if (dice >= 16) {
             n->kind = NODE_LAPTOP;
             n->owner = (uint32_t)chance_below(c, p->users) + 1;

@@ -137,7 +137,8 @@ static bool without_right(struct sim *s, const struct plan_action *a)
 {
     static struct op op;
     struct sim_node *n = some_up(s, a->a);
-    if (n == NULL || n->is.kind == NODE_LAPTOP || s->record_count == 0 || n->must_meet || n->paused_until > s->now_ms) {
+    bool is_served = n != NULL && (n->is.kind == NODE_STATION || n->is.kind == NODE_HUB);
+    if (!is_served || s->record_count == 0 || n->must_meet || n->paused_until > s->now_ms) {
         return false;
     }
     op_begin(&op, n, 1); /* the administrator writes nobody's file */

@@ -57,7 +57,7 @@ static void choose_text(struct sim *s, const struct choice *c, uint32_t pick, ui
 
 uint32_t ops_user(struct sim *s, const struct sim_node *n, uint32_t choice)
 {
-    if (n->is.kind == NODE_LAPTOP) {
+    if (n->is.kind == NODE_LAPTOP || n->is.kind == NODE_RELAY) {
         return n->owner;
     }
     for (size_t i = 0; i < s->user_count; i++) {

@@ -162,6 +162,7 @@ struct sim_totals {
     uint64_t applied; /* taken in from elsewhere */
     uint64_t letters; /* carried on sticks */
     uint64_t checked_pairs;
+    uint64_t relays; /* that held everything at the end of runs */
     uint64_t conflicts; /* open ones at the end of runs */
     uint64_t entries; /* of the conflict log */
     uint64_t planned[DO_COUNT];
