@@ -106,6 +106,12 @@ enum err marks_collect(
         return e;
     }
     items_sort(out);
+    for (size_t i = 1; i < out->count; i++) {
+        if (dossier_id_compare(out->at[i - 1].id, out->at[i].id) == 0) {
+            marks_items_release(out);
+            return ERR_DAMAGED; /* the same dossier twice: pages of two states, see docs/STORAGE.md 4 */
+        }
+    }
     return ERR_OK;
 }
 

@@ -33,7 +33,8 @@ typedef bool (*marks_keep_fn)(void *ctx, const struct dossier *d);
 
 /**
  * marks_collect: one scan of the dossiers; those that count and that keep wants (NULL: all). *out is filled in whole
- * or, after an error, empty. Errors: ERR_NOMEM more than max_bytes for the items, or no memory; store errors.
+ * or, after an error, empty. Errors: ERR_NOMEM more than max_bytes for the items, or no memory;
+ * ERR_DAMAGED a dossier stands in the store twice; store errors.
  */
 MUST_USE enum err marks_collect(
     struct store *s, struct mem *mem, size_t max_bytes, marks_keep_fn keep, void *ctx, struct marks_items *out);

@@ -33,6 +33,15 @@ bool check_was_owner(const struct sim_record *r, uint32_t user)
     return owned;
 }
 
+static bool was_its_owners(const struct sim_record *r, const struct sim_node *laptop)
+{
+    bool was = false;
+    for (uint32_t user = 1; user < 32; user++) {
+        was = was || ((laptop->owners_ever >> user & 1U) != 0 && check_was_owner(r, user));
+    }
+    return was;
+}
+
 static void check_group(
     struct sim *s, const struct sim_node *to, const struct commit_view *v, const struct group_item *g)
 {
@@ -41,11 +50,11 @@ static void check_group(
     if (g->is_withheld || g->kind == DOSSIER_GROUP_BOOK) {
         return;
     }
-    if (g->station != to->is.station) {
+    if (!node_ever_held(to, g->station)) {
         sim_fail(s, SIM_WRONG, "I16", "node %u was sent a part of station %u", to->number, g->station);
     }
     r = is_book || to->is.kind != NODE_LAPTOP ? NULL : customer_of(s, core_group_dossier(v, g));
-    if (r != NULL && !check_was_owner(r, to->owner)) {
+    if (r != NULL && !was_its_owners(r, to)) {
         sim_fail(s, SIM_WRONG, "I16", "laptop %u was sent a customer that was never its owner's", to->number);
     }
 }
@@ -126,7 +135,7 @@ void check_message(struct sim *s, const struct sim_node *from, const struct sim_
     if (memmem(message.ptr, message.len, CANARY, sizeof(CANARY) - 1) != NULL) {
         sim_fail(s, SIM_WRONG, "I16", "a readable value in a message of node %u to node %u", from->number, to->number);
     }
-    if (!node_takes_all(to) && to->is.station != sim_hidden_station(s)) {
+    if (!node_ever_held(to, sim_hidden_station(s))) {
         s->shape = chance_mix(
             s->shape ^ (s->now_ms << 20U) ^ ((uint64_t)from->slot << 36U) ^ ((uint64_t)to->slot << 32U) ^ message.len);
     }

@@ -114,8 +114,8 @@ static bool should_hold(const struct sim_node *n, struct sim_node *first, const 
 {
     struct store *b = first->app->store;
     struct dossier d = { 0 };
-    if (r->station != n->is.station || n->is.kind != NODE_LAPTOP || r->entity == ENTITY_STAFF) {
-        return r->station == n->is.station;
+    if (!node_may_hold(n, r->station) || n->is.kind != NODE_LAPTOP || r->entity == ENTITY_STAFF) {
+        return node_may_hold(n, r->station);
     }
     return b->ops->dossier_get(b, record_dossier(r->id), arena_of(first), &d) == ERR_OK && marks_holder(&d) == n->owner;
 }
@@ -149,9 +149,42 @@ static void check_held(struct sim_node *n, struct sim_node *first, const struct 
     }
 }
 
+struct purging {
+    struct sim_node *n;
+    struct sim_node *first;
+};
+
+static const struct sim_record *customer_in(const struct sim *s, struct dossier_id id)
+{
+    for (size_t i = 0; i < s->record_count; i++) {
+        const struct sim_record *r = &s->records[i];
+        if (r->entity == ENTITY_CUSTOMER && dossier_id_compare(record_dossier(r->id), id) == 0) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* No secret of a customer that went out of a node's scope is left. */
+static enum err see_dossier(void *ctx, const struct dossier *d)
+{
+    struct purging *p = ctx;
+    const struct sim_record *r = customer_in(p->n->sim, d->id);
+    bool is_for_it = d->kind == DOSSIER_GROUP_BOOK || node_may_hold(p->n, d->station);
+    is_for_it = is_for_it && (r == NULL || should_hold(p->n, p->first, r));
+    if (!is_for_it && (r == NULL || !check_was_set_back(p->n, r))) {
+        sim_fail(
+            p->n->sim, SIM_WRONG, "I19", "node %u keeps the secret of a customer that is not for it", p->n->number);
+    }
+    return ERR_OK;
+}
+
 void check_partial(struct sim_node *n, struct sim_node *first)
 {
+    struct purging p = { .n = n, .first = first };
+    struct store *store = n->app->store;
     node_enter(n);
+    must_read(n, store->ops->dossier_scan(store, NULL, see_dossier, &p));
     for (size_t i = 0; i < n->sim->record_count; i++) {
         check_held(n, first, &n->sim->records[i]);
     }

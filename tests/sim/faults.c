@@ -52,6 +52,7 @@ static void crash_in_step(struct sim_node *n, const struct plan_action *a, enum 
 {
     n->armed = how;
     n->armed_by = a->id;
+    n->may_be_half = true;
     n->damage = (enum sim_damage)(a->c % SIM_DAMAGE_COUNT);
     disk_sim_crash_after(n->place.disk, a->b % 40);
 }
@@ -162,6 +163,7 @@ static void disk_fault(struct sim *s, struct sim_node *n, const struct plan_acti
 {
     struct disk_sim *disk = n->place.disk;
     n->io_by = a->id;
+    n->may_be_half = true;
     switch (a->id) {
     case DO_FSYNC_FAILS:
         disk_sim_fail_fsync_after(disk, a->b % 6);
@@ -253,6 +255,7 @@ static void of_process(struct sim *s, struct sim_node *n, const struct plan_acti
         break;
     case DO_ALLOC_STEP:
         n->alloc_left = 1 + a->b % 400;
+        n->may_be_half = true;
         break;
     case DO_POWER_DROP:
         power(s, n, a, SIM_DROP);

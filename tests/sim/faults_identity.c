@@ -46,7 +46,7 @@ static void rolled_back(struct sim *s, struct sim_node *n, bool is_noticed)
 static void wal_removed(struct sim *s, struct sim_node *n, const struct plan_action *a)
 {
     size_t len = 0;
-    if (n->slot == 0 || !node_is_up(n)) {
+    if (n->slot == 0 || !node_is_up(n) || n->may_be_half) {
         return;
     }
     node_crash(n, CRASH_KILL);
@@ -94,6 +94,10 @@ static void clone(struct sim *s, struct sim_node *n, const struct plan_action *a
     twin->place.disk = disk_sim_clone(n->place.disk);
     twin->number = n->number;
     twin->owner = n->owner;
+    twin->scope = n->scope;
+    twin->scope_ever = n->scope_ever;
+    twin->owners_ever = n->owners_ever;
+    twin->has_grown = n->has_grown;
     twin->passphrase = n->passphrase;
     twin->has_two_passphrases = n->has_two_passphrases;
     twin->exists = true;

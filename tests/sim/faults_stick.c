@@ -7,6 +7,9 @@ enum { AGAIN_MS = 20000 };
 
 static bool spoil(struct sim *s, struct stick *x, const struct plan_action *a)
 {
+    if (x->len == 0) {
+        return false;
+    }
     size_t at = (size_t)chance_below(&s->hostile, x->len);
     if (a->id == DO_STICK_FLIP) {
         x->bytes[at] ^= (uint8_t)(1U << (a->c % 8));

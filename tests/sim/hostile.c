@@ -164,7 +164,7 @@ static struct conn *line_to_liar(struct sim *s, uint32_t choice, unsigned *side)
         for (unsigned i = 0; i < 2; i++) {
             const struct sim_node *to = &s->nodes[c->end[i].slot];
             const struct sim_node *from = &s->nodes[c->end[1 - i].slot];
-            if (c->end[0].is_open && c->end[1].is_open && node_takes_all(to) && node_is_up(from)) {
+            if (c->end[0].is_open && c->end[1].is_open && node_takes_all(to) && !to->has_grown && node_is_up(from)) {
                 found = c;
                 *side = i;
                 if (skip-- == 0) {

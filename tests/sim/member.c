@@ -99,6 +99,7 @@ void member_learn(struct sim *s)
         struct sim_node *n = &s->nodes[i];
         const struct member_node *m = n->exists ? members_node(s->nodes[0].app->members, n->number) : NULL;
         n->is_retired = n->is_retired || (m != NULL && m->revoked_at != 0);
+        member_learn_scope(s, n);
     }
 }
 
@@ -122,6 +123,8 @@ static enum err do_it(struct sim *s, const struct plan_action *a)
         return new_keys(s, a->b);
     case DO_REVOKE:
         return revoke(s, a);
+    case DO_SCOPE:
+        return scope_do(s, a);
     default:
         return change_user(s, a);
     }
@@ -148,6 +151,7 @@ void member_do(struct sim *s, const struct plan_action *a)
         }
     }
     if (node_is_up(first)) {
+        member_learn(s);
         node_note_durable(first);
         node_step(first, (struct sync_event){ .kind = SYNC_EV_LOCAL });
     }

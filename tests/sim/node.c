@@ -169,6 +169,7 @@ void node_join(struct sim *s, struct sim_node *n)
         node_enter(n);
         e = app_create_joined(PLACE_HOME, passphrase_of(n), &joined, recovery, &why);
         n->exists = e == ERR_OK;
+        member_learn_scope(s, n);
     }
     arena_reset(&first->app->arena);
     if (e == ERR_OK) {

@@ -114,7 +114,7 @@ static enum err begin_making(struct sim_node *n, struct stick_job *job)
     const struct bundle_request rq = { .to = job->stick.receiver, .everything = job->serial % 8 == 0, .user = 1 };
     struct bundle_count count;
     job->stick.heads = n->durable;
-    job->stick.had_all = node_takes_all(n);
+    job->stick.had_all = node_takes_all(n) && !n->has_grown;
     return bundle_desk_export(n->app, &rq, &job->made, &job->id, &count);
 }
 
@@ -173,12 +173,14 @@ bool stick_take(struct sim *s, const struct stick *x, uint32_t slot, size_t piec
     return true;
 }
 
-static int newer(uint32_t epoch, uint64_t serial, uint32_t than_epoch, uint64_t than_serial)
+static struct stick_stamp stamp_of(const struct stick *x)
 {
-    if (epoch != than_epoch) {
-        return epoch > than_epoch ? 1 : -1;
-    }
-    return serial == than_serial ? 0 : serial > than_serial ? 1 : -1;
+    return (struct stick_stamp){ .epoch = x->header.epoch, .serial = x->header.serial };
+}
+
+static bool is_newer(struct stick_stamp a, struct stick_stamp than)
+{
+    return a.epoch != than.epoch ? a.epoch > than.epoch : a.serial > than.serial;
 }
 
 static struct stick_newest *newest_of(struct sim *s, uint32_t slot, uint32_t maker)
@@ -222,7 +224,7 @@ static bool is_refused_rightly(struct sim *s, const struct sim_node *n, const st
     case ERR_REVOKED:
         return s->nodes[x->from].is_retired || s->nodes[x->from].is_clone;
     case ERR_EXPIRED:
-        return newer(seen->epoch, seen->serial, x->header.epoch, x->header.serial) > 0;
+        return is_newer(seen->begun, stamp_of(x));
     case ERR_GAP:
     case ERR_UNKNOWN_PEER:
         return may_lack(s);
@@ -257,8 +259,10 @@ static void check_brought(struct sim *s, const struct sim_node *n, const struct 
 {
     for (size_t i = 0; !may_lack(s) && i < x->heads.count; i++) {
         const struct known_head *h = &x->heads.at[i];
+        const struct dot last = { h->node, h->epoch, h->upto };
         bool is_due = x->had_all || (node_takes_all(n) && h->node == x->maker && n->slot == 0);
-        if (is_due && known_upto(&n->durable, h->node, h->epoch) < h->upto) {
+        if (is_due && members_accepts_dot(n->app->members, last) &&
+            known_upto(&n->durable, h->node, h->epoch) < h->upto) {
             sim_fail(s, SIM_WRONG, "I5", "a bundle of node %u did not bring %u.%u up to %llu to node %u", x->maker,
                 h->node, h->epoch, (unsigned long long)h->upto, n->number);
         }
@@ -269,14 +273,10 @@ static void check_brought(struct sim *s, const struct sim_node *n, const struct 
 static void greeted(struct sim *s, const struct sim_node *n, const struct stick *x)
 {
     struct stick_newest *seen = newest_of(s, n->slot, x->maker);
-    int c = newer(x->header.epoch, x->header.serial, seen->epoch, seen->serial);
-    if (c < 0 && !may_lack(s)) {
+    if (is_newer(seen->heard, stamp_of(x)) && !may_lack(s)) {
         sim_fail(s, SIM_WRONG, "I23", "node %u took in an old bundle of node %u", n->number, x->maker);
     }
-    if (c > 0) {
-        seen->epoch = x->header.epoch;
-        seen->serial = x->header.serial;
-    }
+    seen->heard = is_newer(stamp_of(x), seen->heard) ? stamp_of(x) : seen->heard;
 }
 
 static void taken_in(struct sim *s, struct sim_node *n, struct stick_job *job)
@@ -335,6 +335,8 @@ static enum err begin_taking(struct sim_node *n, struct stick_job *job)
     const struct bytes header = bytes_of(x->bytes, x->len < BUNDLE_HEADER_BYTES ? x->len : BUNDLE_HEADER_BYTES);
     enum err e = bundle_desk_import(n->app, members_user(n->app->members, 1), header, &job->id, &ignored);
     if (e == ERR_OK) {
+        struct stick_newest *seen = newest_of(n->sim, n->slot, x->maker);
+        seen->begun = is_newer(stamp_of(x), seen->begun) ? stamp_of(x) : seen->begun;
         job->at = BUNDLE_HEADER_BYTES;
         read_along(n, job, header);
     }

@@ -47,7 +47,7 @@ void oracle_note(
 /* A node that keeps every commit it takes, or wrote it itself: what it forgets of that it keeps sealed for others. */
 static bool holds(const struct sim_node *n, struct dot dot)
 {
-    bool keeps = node_takes_all(n) || n->is.kind == NODE_RELAY || n->number == dot.node;
+    bool keeps = (node_takes_all(n) && !n->has_grown) || n->is.kind == NODE_RELAY || n->number == dot.node;
     return n->exists && !n->is_retired && !n->is_rolled_back && keeps &&
            known_upto(&n->durable, dot.node, dot.epoch) >= dot.seq;
 }

@@ -39,6 +39,7 @@ enum { PLAN_NODES_MAX = 16, PLAN_STATIONS_MAX = 4, PLAN_USERS_MAX = 8, PLAN_ACTI
     X(KEY_EPOCH, "key-epoch", MEMBER)                \
     X(JOIN, "join", MEMBER)                          \
     X(REVOKE, "revoke", MEMBER)                      \
+    X(SCOPE, "scope", MEMBER)                        \
     X(KILL, "kill", FAULT)                           \
     X(KILL_IN_STEP, "kill-in-step", FAULT)           \
     X(RESTART, "restart", FAULT)                     \

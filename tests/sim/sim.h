@@ -47,6 +47,9 @@ struct sim_node {
     uint32_t number; /* in the membership log; clones share it */
     struct plan_node is;
     uint32_t owner; /* laptops: user number */
+    uint32_t scope; /* by the membership log: bits of the stations it may hold (bit 0: all) */
+    uint32_t scope_ever, owners_ever; /* bits that were ever set, of stations and of user numbers */
+    bool has_grown; /* its scope has: what it has settled it need not hold */
     struct place place;
     struct app *app; /* NULL: the process does not run */
     struct sync *sync;
@@ -58,6 +61,7 @@ struct sim_node {
     enum sim_damage damage;
     enum action_id armed_by;
     bool is_rolled_back; /* what it had promised may be gone: until it has been opened again */
+    bool may_be_half; /* a checkpoint may have been broken off: its file makes no sense without its log */
     bool may_be_lost; /* its log was taken away: it may rightly refuse to open */
     bool must_meet; /* rolled back unnoticed: writes nothing before it has met those who know more of it */
     bool is_spoiled; /* a fault of its disk is on: not opening is no failure of the node */
@@ -261,6 +265,8 @@ bool node_survived(struct sim_node *n, enum err e);
 void node_note_durable(struct sim_node *n);
 uint64_t known_upto(const struct known_heads *k, uint32_t node, uint32_t epoch);
 bool node_takes_all(const struct sim_node *n);
+bool node_may_hold(const struct sim_node *n, uint32_t station); /* by the membership log */
+bool node_ever_held(const struct sim_node *n, uint32_t station); /* or ever might */
 void node_keep_image(struct sim_node *n);
 void node_free(struct sim_node *n);
 
@@ -289,6 +295,8 @@ void stick_event(struct sim *s, const struct event *ev);
 uint64_t sticks_know(const struct sim *s, uint32_t node, uint32_t epoch); /* what may come on a stick some day */
 void sticks_free(struct sim *s);
 void member_do(struct sim *s, const struct plan_action *a);
+void member_learn_scope(struct sim *s, struct sim_node *n); /* from the log of the first node */
+enum err scope_do(struct sim *s, const struct plan_action *a);
 void member_users(struct sim *s);
 void member_learn(struct sim *s); /* whom the first node has revoked, also where a crash kept the answer back */
 void fault_do(struct sim *s, const struct plan_action *a);

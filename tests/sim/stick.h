@@ -38,11 +38,16 @@ struct stick_job {
     uint8_t binding[BUNDLE_BINDING_BYTES];
 };
 
-/* The newest bundle of a maker that a node has taken in, ever. */
-struct stick_newest {
-    uint32_t slot, maker;
+struct stick_stamp {
     uint32_t epoch;
     uint64_t serial;
+};
+
+/* The newest bundle of a maker that a node has begun to take in, ever, and of which it has surely heard the greeting.
+ */
+struct stick_newest {
+    uint32_t slot, maker;
+    struct stick_stamp begun, heard;
 };
 
 struct sticks {

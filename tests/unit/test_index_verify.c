@@ -10,6 +10,7 @@
 #include "tests/lib/two_nodes.h"
 
 #include "node/store_index.h"
+#include "sync/marks.h"
 
 #include <sqlite3.h>
 
@@ -121,12 +122,28 @@ static void hints_that_lead_nowhere_are_fine(void **state)
     assert_int_equal(verify(false), 0);
 }
 
+/* A file without the log that it needed may hold a dossier that its index does not know, and be given it once more. */
+static void the_same_dossier_twice_is_told(void **state)
+{
+    (void)state;
+    struct marks_items items;
+    run_sql(
+        "INSERT INTO dossier (id, kind, station, creator, owner, secret, flags, seen, dots) "
+        "SELECT id, kind, station, creator, owner, secret, flags, seen, dots FROM dossier WHERE seen != x'' LIMIT 1");
+    assert_int_equal(marks_collect(s1->store, &s1->mem, 1 << 20, NULL, NULL, &items), ERR_DAMAGED);
+    assert_null(items.at);
+    run_sql("DELETE FROM dossier WHERE rid = (SELECT max(rid) FROM dossier)");
+    assert_int_equal(marks_collect(s1->store, &s1->mem, 1 << 20, NULL, NULL, &items), ERR_OK);
+    marks_items_release(&items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_missing_or_wrong_entry_is_told),
         cmocka_unit_test(a_rebuild_mends_fields),
         cmocka_unit_test(hints_that_lead_nowhere_are_fine),
+        cmocka_unit_test(the_same_dossier_twice_is_told),
     };
     return cmocka_run_group_tests(tests, two_nodes_found, two_nodes_leave);
 }
