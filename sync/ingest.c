@@ -4,6 +4,7 @@
  * stops the rest. Does not begin or commit transactions and never acknowledges.
  */
 #include "sync/core_internal.h"
+#include "sync/fork.h"
 #include "sync/leaving.h"
 #include "sync/member_entry.h"
 #include "sync/newer.h"
@@ -210,6 +211,17 @@ static enum err append(struct core *c, const struct commit_view *v, const uint8_
     return e == ERR_OK ? core_set_head(c, &h) : e;
 }
 
+/* A commit of our own epoch that we have not written: another copy of us is at work, or our past is gone. Whoever wrote
+ * on from there would share names, and a chain, with somebody else. */
+static enum err leave_shared_epoch(struct core *c, struct dot dot)
+{
+    if (dot.node != c->self.number || dot.epoch != c->epoch) {
+        return ERR_OK;
+    }
+    enum err e = fork_draw_epoch(c);
+    return e == ERR_LIMIT ? ERR_OK : e; /* then nothing more can be written here: core_write says so */
+}
+
 enum err core_apply_again(struct core *c, struct arena *a, const struct commit_view *v, struct bytes secrets)
 {
     enum err why = core_counts(c, v->header.dot);
@@ -238,6 +250,9 @@ enum err core_ingest_sealed(struct core *c, struct arena *a, struct now now, con
         return e;
     }
     e = append(c, v, hash);
+    if (e == ERR_OK) {
+        e = leave_shared_epoch(c, v->header.dot);
+    }
     if (e == ERR_OK && c->pending > 0) {
         e = newer_arrived(c, a, v->header.dot);
     }
@@ -277,6 +292,9 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
         return e;
     }
     e = append(c, &v, hash);
+    if (e == ERR_OK) {
+        e = leave_shared_epoch(c, v.header.dot);
+    }
     if (e == ERR_OK && c->pending > 0) {
         e = newer_arrived(c, a, v.header.dot);
     }

@@ -245,6 +245,11 @@ void check_end(struct sim *s)
             check_log(n, first);
         }
     }
+    for (size_t i = 0; i < s->node_count; i++) {
+        if (is_correct(&s->nodes[i])) {
+            check_forks(&s->nodes[i], first);
+        }
+    }
     check_promises(first);
     check_model(first);
     for (size_t i = 0; i < s->node_count && s->plan->deep != 0; i++) {

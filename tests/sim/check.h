@@ -22,6 +22,8 @@ void check_partial(struct sim_node *n, struct sim_node *first);
 void check_relay(struct sim_node *n, struct sim_node *first);
 /* Clocks, one commit per name, in the log of this node. */
 void check_log(struct sim_node *n, struct sim_node *first);
+/* Two histories of one node: everybody has the same proofs, and none but what happened. */
+void check_forks(struct sim_node *n, struct sim_node *first);
 /* Every acknowledged commit, every value of it. */
 void check_promises(struct sim_node *n);
 /* What fields show and which conflicts are open, by the second opinion. */

@@ -28,7 +28,7 @@ static void must_read(struct sim_node *n, enum err e)
 
 struct digesting {
     crypto_generichash_state state;
-    const struct members *m; /* of the log only what counts; NULL: everything */
+    const struct core *core; /* of the log only what counts; NULL: everything */
 };
 
 static enum err absorb(void *ctx, struct bytes key, struct bytes value)
@@ -36,8 +36,8 @@ static enum err absorb(void *ctx, struct bytes key, struct bytes value)
     struct digesting *d = ctx;
     struct dot dot = { 0 };
     uint64_t lens[2] = { key.len, value.len };
-    if (d->m != NULL && (dot_from_key(key, &dot) != ERR_OK || !members_accepts_dot(d->m, dot))) {
-        return ERR_OK; /* beyond the cut of a revoked node: kept where it came before the revocation */
+    if (d->core != NULL && (dot_from_key(key, &dot) != ERR_OK || core_counts(d->core, dot) != ERR_OK)) {
+        return ERR_OK; /* beyond the cut of a revoked node, or of a fork: kept where it came before that was known */
     }
     (void)crypto_generichash_update(&d->state, (const uint8_t *)lens, sizeof(lens));
     (void)crypto_generichash_update(&d->state, key.ptr, key.len);
@@ -47,7 +47,7 @@ static enum err absorb(void *ctx, struct bytes key, struct bytes value)
 
 static void digest_space(struct sim_node *n, enum store_space space, uint8_t out[32])
 {
-    struct digesting d = { .m = space == SPACE_LOG ? n->app->members : NULL };
+    struct digesting d = { .core = space == SPACE_LOG ? &n->app->core : NULL };
     struct store *store = n->app->store;
     (void)crypto_generichash_init(&d.state, NULL, 0, 32);
     must_read(n, store->ops->scan(store, space, all, all, false, absorb, &d));
@@ -103,7 +103,7 @@ bool check_was_set_back(const struct sim_node *n, const struct sim_record *r)
     for (size_t i = 0; i < s->ack_count; i++) {
         const struct sim_ack *ack = &s->acks[i];
         bool is_settled = known_upto(&n->durable, ack->dot.node, ack->dot.epoch) >= ack->dot.seq;
-        was = was || (ack->is_at_risk && is_settled && touches_customer(s, ack, r->customer));
+        was = was || (oracle_is_lost(s, ack) && is_settled && touches_customer(s, ack, r->customer));
     }
     return was;
 }
@@ -172,7 +172,7 @@ static enum err see_dossier(void *ctx, const struct dossier *d)
     const struct sim_record *r = customer_in(p->n->sim, d->id);
     bool is_for_it = d->kind == DOSSIER_GROUP_BOOK || node_may_hold(p->n, d->station);
     is_for_it = is_for_it && (r == NULL || should_hold(p->n, p->first, r));
-    if (!is_for_it && (r == NULL || !check_was_set_back(p->n, r))) {
+    if (!is_for_it && d->seen.len > 0 && (r == NULL || !check_was_set_back(p->n, r))) {
         sim_fail(
             p->n->sim, SIM_WRONG, "I19", "node %u keeps the secret of a customer that is not for it", p->n->number);
     }
@@ -244,7 +244,8 @@ static enum err walk_log(void *ctx, struct bytes key, struct bytes value)
         sim_fail(s, SIM_WRONG, "I24", "%u.%u.%llu is not later than the one before", dot.node, dot.epoch,
             (unsigned long long)dot.seq);
     }
-    if ((node_takes_all(w->n) || w->n->is.kind == NODE_RELAY) && same_origin && dot.seq != w->last.seq + 1) {
+    if ((node_takes_all(w->n) || w->n->is.kind == NODE_RELAY) && same_origin &&
+        core_counts(&w->n->app->core, dot) == ERR_OK && dot.seq != w->last.seq + 1) {
         sim_fail(s, SIM_WRONG, "I8", "node %u has a gap before %u.%u.%llu", w->n->number, dot.node, dot.epoch,
             (unsigned long long)dot.seq);
     }
@@ -285,7 +286,7 @@ static bool waits_for_lost(const struct sim *s, const struct sim_ack *ack, struc
 {
     for (size_t i = 0; i < s->ack_count; i++) {
         const struct dot d = s->acks[i].dot;
-        bool is_lost = s->acks[i].is_at_risk && touches_customer(s, &s->acks[i], customer);
+        bool is_lost = oracle_is_lost(s, &s->acks[i]) && touches_customer(s, &s->acks[i], customer);
         for (size_t k = 0; is_lost && k < ack->saw_count; k++) {
             if (ack->saw[k].node == d.node && ack->saw[k].epoch == d.epoch && ack->saw[k].upto >= d.seq) {
                 return true;
@@ -297,7 +298,7 @@ static bool waits_for_lost(const struct sim *s, const struct sim_ack *ack, struc
 
 static bool is_promised(struct sim_node *n, const struct sim_ack *ack)
 {
-    return !ack->is_at_risk && members_accepts_dot(n->app->members, ack->dot);
+    return !oracle_is_lost(n->sim, ack) && members_accepts_dot(n->app->members, ack->dot);
 }
 
 /* The commit that made a record, or its customer, may count nowhere: then nothing about it can be shown. */

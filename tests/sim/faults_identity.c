@@ -81,8 +81,42 @@ static void set_back(struct sim *s, struct sim_node *n, const struct plan_action
     sim_fired(s, a->id);
 }
 
+/* The store of a backup takes the place of the one that is there. */
+static void restore(struct sim *s, struct sim_node *n, const struct plan_action *a)
+{
+    bool is_older = n->backup_members != s->member_changes; /* the membership log has no epochs: docs/decisions/0011 */
+    if (!backup_is_there(n) || n->is_spoiled || n->is_clone || (n->slot == 0 && is_older)) {
+        return;
+    }
+    stop_whole(n);
+    backup_restore(s, n, a);
+    rolled_back(s, n, true);
+    n->passphrase = n->backup_passphrase;
+    sim_fired(s, a->id);
+}
+
+/* Set back, unnoticed, and it does not wait until it has met somebody who could tell it. */
+static void set_back_writes_on(struct sim *s, struct sim_node *n, const struct plan_action *a)
+{
+    if (n->image_count == 0 || n->is_spoiled || n->must_meet) {
+        node_keep_image(n);
+        return;
+    }
+    const struct known_head own = n->image_own[a->b % n->image_count];
+    bool was_fired = s->fired[a->id];
+    s->fired[a->id] = false;
+    set_back(s, n, a, false);
+    if (s->fired[a->id]) {
+        oracle_may_fork(s, &own);
+        n->must_meet = false;
+        n->has_forked = true;
+    }
+    s->fired[a->id] = s->fired[a->id] || was_fired;
+}
+
 static void clone(struct sim *s, struct sim_node *n, const struct plan_action *a)
 {
+    bool is_noticed = a->id == DO_CLONE;
     if (n->slot == 0 || n->is_clone || n->is_spoiled || n->must_meet) {
         return;
     }
@@ -91,7 +125,7 @@ static void clone(struct sim *s, struct sim_node *n, const struct plan_action *a
         return;
     }
     disk_sim_free(twin->place.disk);
-    twin->place.disk = disk_sim_clone(n->place.disk);
+    twin->place.disk = is_noticed ? disk_sim_clone(n->place.disk) : disk_sim_image(n->place.disk);
     twin->number = n->number;
     twin->owner = n->owner;
     twin->scope = n->scope;
@@ -103,12 +137,18 @@ static void clone(struct sim *s, struct sim_node *n, const struct plan_action *a
     twin->exists = true;
     twin->is_clone = true;
     twin->epoch = n->epoch;
-    twin->must_change_epoch = true;
+    twin->must_change_epoch = is_noticed;
+    if (!is_noticed) {
+        memcpy(twin->place.machine, n->place.machine, sizeof(twin->place.machine));
+        twin->has_forked = true;
+        n->has_forked = true;
+        oracle_may_fork(s, &(struct known_head){ n->number, n->epoch, known_upto(&n->durable, n->number, n->epoch) });
+    }
     s->has_clones = true;
     sim_fired(s, a->id);
     net_meet(s, twin->slot, 0);
     node_start_soon(twin, 100);
-    sim_push(s, s->now_ms + CLONE_LIVES_MS, EV_LIFT, twin->slot, 0, 0);
+    sim_push(s, s->now_ms + CLONE_LIVES_MS * (is_noticed ? 1U : 1U + a->c), EV_LIFT, twin->slot, 0, 0);
 }
 
 /* Gone for ever; the authority strikes it off and enrols another one for the same place. */
@@ -162,6 +202,9 @@ void fault_identity(struct sim *s, const struct plan_action *a)
         set_back(s, n, a, false);
         break;
     case DO_RAW_COPY:
+        if (n->is_spoiled) {
+            return; /* a copy of what is spoilt now is for ever */
+        }
         stop_whole(n);
         new_disk(n, disk_sim_clone(n->place.disk));
         n->must_change_epoch = true;
@@ -173,7 +216,14 @@ void fault_identity(struct sim *s, const struct plan_action *a)
         n->must_change_epoch = true;
         sim_fired(s, a->id);
         break;
+    case DO_RESTORE:
+        restore(s, n, a);
+        break;
+    case DO_FORK:
+        set_back_writes_on(s, n, a);
+        break;
     case DO_CLONE:
+    case DO_TWIN:
         clone(s, n, a);
         break;
     default:

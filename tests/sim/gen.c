@@ -25,6 +25,7 @@ static const uint8_t weights[DO_COUNT] = {
     [DO_REBUILD] = 1,
     [DO_PASSPHRASE] = 1,
     [DO_PROBE] = 2,
+    [DO_BACKUP] = 2,
     [DO_BUNDLE] = 4,
     [DO_STICK] = 5,
 };
@@ -93,6 +94,12 @@ static void draw_faults(struct plan *p, struct chance *c, uint64_t length, unsig
         uint64_t times = 1 + chance_below(c, count);
         if (id >= DO_STICK_LOST && id <= DO_STICK_CUT) {
             draw_sticks(p, c, length / 2 + 1, 2);
+        }
+        if (id == DO_RESTORE) {
+            add(p, c, chance_below(c, length / 2 + 1), DO_BACKUP);
+        }
+        if (id == DO_FORK) {
+            add(p, c, chance_below(c, length / 2 + 1), DO_FORK); /* the first keeps the state that the next puts back */
         }
         for (uint64_t i = 0; i < (kind == KIND_MEMBER ? (times + 1) / 2 : times); i++) {
             add(p, c, chance_below(c, length), (enum action_id)id);

@@ -73,9 +73,14 @@ static void take_over(struct sim_node *n)
     n->app->may_thread = false;
 }
 
+const char *node_passphrase(uint32_t which)
+{
+    return passphrases[which % ARRAY_LEN(passphrases)];
+}
+
 static struct bytes passphrase_of(const struct sim_node *n)
 {
-    return bytes_str(passphrases[n->passphrase % ARRAY_LEN(passphrases)]);
+    return bytes_str(node_passphrase(n->passphrase));
 }
 
 /* --- making nodes ------------------------------------------------------------------------------------------------- */
@@ -193,7 +198,8 @@ static void check_epoch(struct sim_node *n, uint32_t before)
     if (n->must_change_epoch && now == before) {
         sim_fail(n->sim, SIM_WRONG, "I4", "node %u opened in doubt and kept epoch %u", n->number, now);
     }
-    if (!n->must_change_epoch && !n->may_change_epoch && !n->is_rolled_back && now != before) {
+    bool is_free = n->may_change_epoch || n->is_rolled_back || n->has_forked;
+    if (!n->must_change_epoch && !is_free && now != before) {
         sim_fail(n->sim, SIM_WRONG, "I4", "node %u changed epoch %u to %u without a doubt", n->number, before, now);
     }
 }
@@ -347,9 +353,13 @@ void node_keep_image(struct sim_node *n)
     if (n->image_count == SIM_IMAGES_MAX) {
         disk_sim_free(n->images[0]);
         memmove(n->images, n->images + 1, (SIM_IMAGES_MAX - 1) * sizeof(n->images[0]));
+        memmove(n->image_own, n->image_own + 1, (SIM_IMAGES_MAX - 1) * sizeof(n->image_own[0]));
         memmove(n->image_members, n->image_members + 1, (SIM_IMAGES_MAX - 1) * sizeof(n->image_members[0]));
         n->image_count--;
     }
+    n->image_own[n->image_count] = (struct known_head){
+        .node = n->number, .epoch = n->epoch, .upto = known_upto(&n->durable, n->number, n->epoch)
+    };
     n->image_members[n->image_count] = n->sim->member_changes;
     n->images[n->image_count++] = disk_sim_image(n->place.disk);
 }

@@ -546,6 +546,8 @@ static void look_after(struct sim *s, const struct plan_action *a)
     s->totals->done[a->id]++;
     if (a->id == DO_PASSPHRASE) {
         do_passphrase(n);
+    } else if (a->id == DO_BACKUP) {
+        backup_do(s, n);
     } else if (a->id == DO_PROBE) {
         node_step(n, (struct sync_event){ .kind = SYNC_EV_PROBE, .probe_id = a->b });
     } else {

@@ -199,7 +199,8 @@ static struct stick_newest *newest_of(struct sim *s, uint32_t slot, uint32_t mak
 /* The receiver may have less than it had said, or the maker may have been told lies about it. */
 static bool may_lack(const struct sim *s)
 {
-    static const enum action_id kinds[] = { DO_WAL_REMOVED, DO_OLD_FILE, DO_OLD_IMAGE, DO_FLIP_WAL, DO_CLONE };
+    static const enum action_id kinds[] = { DO_WAL_REMOVED, DO_OLD_FILE, DO_OLD_IMAGE, DO_FLIP_WAL, DO_CLONE,
+        DO_RESTORE, DO_FORK, DO_RESTORE, DO_TWIN };
     bool may = s->has_forgery;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         may = may || s->fired[kinds[i]];

@@ -24,7 +24,7 @@ struct sim_ack *oracle_ack(struct sim *s, struct sim_node *n, struct dot dot, si
         sim_fail(s, SIM_WRONG, "I11", "node %u wrote as %u.%u", n->number, dot.node, dot.epoch);
     }
     for (size_t i = 0; i + 1 < s->ack_count; i++) {
-        if (dot_equal(s->acks[i].dot, dot) && !s->acks[i].is_at_risk) {
+        if (dot_equal(s->acks[i].dot, dot) && !s->acks[i].is_at_risk && !oracle_in_doubt(s, dot)) {
             sim_fail(s, SIM_WRONG, "I11", "dot %u.%u.%llu was acknowledged twice", dot.node, dot.epoch,
                 (unsigned long long)dot.seq);
         }
@@ -42,6 +42,29 @@ void oracle_note(
     *note = (struct sim_note){ .record = record, .field = f, .is_decision = is_decision };
     (void)snprintf(note->text, sizeof(note->text), "%s", text);
     ack->note_count++;
+}
+
+void oracle_may_fork(struct sim *s, const struct known_head *last)
+{
+    check(s->fork_count < SIM_FORKS_MAX);
+    s->forks[s->fork_count++] = (struct sim_fork){ .node = last->node, .epoch = last->epoch, .from = last->upto + 1 };
+    sim_log(s, "may fork: %u.%u after %llu", last->node, last->epoch, (unsigned long long)last->upto);
+}
+
+bool oracle_in_doubt(const struct sim *s, struct dot dot)
+{
+    for (size_t i = 0; i < s->fork_count; i++) {
+        const struct sim_fork *f = &s->forks[i];
+        if (f->node == dot.node && f->epoch == dot.epoch && f->from <= dot.seq) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool oracle_is_lost(const struct sim *s, const struct sim_ack *ack)
+{
+    return ack->is_at_risk || oracle_in_doubt(s, ack->dot);
 }
 
 /* A node that keeps every commit it takes, or wrote it itself: what it forgets of that it keeps sealed for others. */

@@ -31,6 +31,7 @@ enum { PLAN_NODES_MAX = 16, PLAN_STATIONS_MAX = 4, PLAN_USERS_MAX = 8, PLAN_ACTI
     X(REBUILD, "rebuild", OP)                        \
     X(PASSPHRASE, "passphrase", OP)                  \
     X(PROBE, "probe", OP)                            \
+    X(BACKUP, "backup", OP)                          \
     X(BUNDLE, "bundle", OP)                          \
     X(STICK, "stick", OP)                            \
     X(USER_ROLES, "user-roles", MEMBER)              \
@@ -64,7 +65,10 @@ enum { PLAN_NODES_MAX = 16, PLAN_STATIONS_MAX = 4, PLAN_USERS_MAX = 8, PLAN_ACTI
     X(OLD_IMAGE, "old-image", FAULT)                 \
     X(RAW_COPY, "raw-copy", FAULT)                   \
     X(NEW_MACHINE, "new-machine", FAULT)             \
+    X(RESTORE, "restore", FAULT)                     \
     X(CLONE, "clone", FAULT)                         \
+    X(FORK, "set-back-writes-on", FAULT)             \
+    X(TWIN, "two-live-copies", FAULT)                \
     X(REBUILT_NODE, "lost-node", FAULT)              \
     X(CUT, "cut", FAULT)                             \
     X(CUT_MID, "cut-mid-message", FAULT)             \

@@ -204,9 +204,9 @@ static void table(void)
         t->node_ms / 3600000, cpu);
     (void)printf("events %" PRIu64 " messages %" PRIu64 " bytes %" PRIu64 " acknowledged %" PRIu64 " pairs %" PRIu64
                  " faults %" PRIu64 " kinds %" PRIu64 " conflicts %" PRIu64 " entries %" PRIu64 " letters %" PRIu64
-                 " relays %" PRIu64 "\n",
+                 " relays %" PRIu64 " forks %" PRIu64 "\n",
         t->events, t->messages, t->bytes, t->commits, t->checked_pairs, faults, kinds, t->conflicts, t->entries,
-        t->letters, t->relays);
+        t->letters, t->relays, t->forks);
 }
 
 static void shrink_seed(const struct runs *r, uint64_t seed, const struct sim_outcome *out)

@@ -19,7 +19,8 @@ enum {
     SIM_ACKS_MAX = 4096,
     SIM_NOTES_MAX = 8192,
     SIM_PAIRS_MAX = 128,
-    SIM_IMAGES_MAX = 4
+    SIM_IMAGES_MAX = 4,
+    SIM_FORKS_MAX = 64
 };
 
 #define CANARY "ZQXJKVWY" /* how every unique value begins: too long for chance */
@@ -61,6 +62,7 @@ struct sim_node {
     enum sim_damage damage;
     enum action_id armed_by;
     bool is_rolled_back; /* what it had promised may be gone: until it has been opened again */
+    bool has_forked; /* it may have been given another epoch whenever it met somebody */
     bool may_be_half; /* a checkpoint may have been broken off: its file makes no sense without its log */
     bool may_be_lost; /* its log was taken away: it may rightly refuse to open */
     bool must_meet; /* rolled back unnoticed: writes nothing before it has met those who know more of it */
@@ -76,7 +78,11 @@ struct sim_node {
     bool may_change_epoch; /* the next open may fail to prove it */
     struct disk_sim *images[SIM_IMAGES_MAX]; /* old states of the disk, newest last */
     size_t image_count;
+    bool has_backup; /* a file outside of its home, as it was then: */
+    uint32_t backup_passphrase;
+    size_t backup_members;
     size_t image_members[SIM_IMAGES_MAX]; /* membership changes there had been */
+    struct known_head image_own[SIM_IMAGES_MAX]; /* how far it had written itself */
     const char *flipped_path; /* flip faults: which bytes, to undo it; NULL: none */
     size_t flipped_at;
     uint8_t flipped_mask;
@@ -110,6 +116,12 @@ struct sim_ack {
     bool is_at_risk; /* was on one disk only, and that disk was lost or set back */
     struct known_head *saw; /* what its author's node had settled */
     size_t saw_count;
+};
+
+/* From this commit on there may be two histories of the node, and then neither counts. */
+struct sim_fork {
+    uint32_t node, epoch;
+    uint64_t from;
 };
 
 /* One acknowledged field. */
@@ -166,6 +178,7 @@ struct sim_totals {
     uint64_t applied; /* taken in from elsewhere */
     uint64_t letters; /* carried on sticks */
     uint64_t checked_pairs;
+    uint64_t forks; /* proven at the end of runs */
     uint64_t relays; /* that held everything at the end of runs */
     uint64_t conflicts; /* open ones at the end of runs */
     uint64_t entries; /* of the conflict log */
@@ -205,6 +218,8 @@ struct sim {
     size_t ack_count;
     struct sim_note notes[SIM_NOTES_MAX];
     size_t note_count;
+    struct sim_fork forks[SIM_FORKS_MAX];
+    size_t fork_count;
     uint32_t canaries;
     uint32_t writes_tried;
     size_t member_changes;
@@ -251,6 +266,7 @@ void sim_add_node(struct sim *s, uint32_t slot); /* joins, and meets those it is
 /* --- node.c ------------------------------------------------------------------------------------------------------- */
 
 void node_enter(struct sim_node *n);
+const char *node_passphrase(uint32_t which);
 void node_found(struct sim *s); /* the first node, with the group */
 void node_join(struct sim *s, struct sim_node *n); /* enrolled by the first node, from its invite to the store */
 enum err node_open(struct sim_node *n);
@@ -290,6 +306,9 @@ bool net_is_live(const struct sim *s, uint32_t a, uint32_t b);
 
 void ops_do(struct sim *s, const struct plan_action *a);
 uint32_t ops_user(struct sim *s, const struct sim_node *n, uint32_t choice); /* who may sit at this node; 0: nobody */
+void backup_do(struct sim *s, struct sim_node *n);
+bool backup_is_there(struct sim_node *n);
+void backup_restore(struct sim *s, struct sim_node *n, const struct plan_action *a);
 void stick_do(struct sim *s, const struct plan_action *a);
 void stick_event(struct sim *s, const struct event *ev);
 uint64_t sticks_know(const struct sim *s, uint32_t node, uint32_t epoch); /* what may come on a stick some day */
@@ -315,6 +334,10 @@ struct sim_ack *oracle_ack(struct sim *s, struct sim_node *n, struct dot dot, si
 void oracle_note(
     struct sim *s, struct sim_ack *ack, size_t record, const struct field *f, const char *text, bool is_decision);
 void oracle_after_rollback(struct sim *s);
+void oracle_may_fork(struct sim *s, const struct known_head *last); /* what comes after it may come twice */
+bool oracle_in_doubt(
+    const struct sim *s, struct dot dot); /* there may be another commit of that name, or of one before */
+bool oracle_is_lost(const struct sim *s, const struct sim_ack *ack); /* it may rightly be gone, or count nowhere */
 void check_message(struct sim *s, const struct sim_node *from, const struct sim_node *to, struct bytes message);
 void check_reopened(struct sim_node *n);
 void check_end(struct sim *s);

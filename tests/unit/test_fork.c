@@ -35,6 +35,17 @@ static void write_names(const struct world *w, struct record_id id, const char *
     }
 }
 
+/* As in an old state of a disk put back: it holds what it had written, and knows of no other epoch. */
+static enum err stay_in_epoch_one(struct core *c, struct arena *a, struct now now, void *ctx)
+{
+    static const uint8_t one[4] = { 0, 0, 0, 1 };
+    (void)a;
+    (void)now;
+    (void)ctx;
+    c->epoch = 1;
+    return c->store->ops->put(c->store, SPACE_META, BYTES_LIT("epoch"), BYTES_OF(one));
+}
+
 /* Node 3 writes, node 1 has it; node 3 goes back to what all know and writes other things, node 2 has those. Node 4 has
  * only what all know. */
 static struct twin twin_new(uint64_t ours, uint64_t other)
@@ -51,6 +62,7 @@ static struct twin twin_new(uint64_t ours, uint64_t other)
     fleet_restore_empty(w->f, TWIN);
     world_carry(w, 4, TWIN, 1);
     world_carry(w, 4, TWIN, TWIN);
+    assert_int_equal(fleet_do(w->f, TWIN, stay_in_epoch_one, NULL), ERR_OK);
     write_names(w, t.id, "乙方", other);
     world_carry(w, TWIN, 2, TWIN);
     return t;
@@ -564,6 +576,33 @@ static void test_audit_has_the_first_sight(void **state)
     fleet_free(t.w.f);
 }
 
+/* Another copy of a node is at work: its commit comes over a line that has long been open. Who takes it in does not
+ * write on from there, and nothing has forked yet. */
+static void test_a_commit_of_ours_that_is_not_ours(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id id = world_customer(&w);
+    write_names(&w, id, "共同", 1);
+    world_carry(&w, TWIN, 1, TWIN);
+    world_carry(&w, TWIN, 2, TWIN);
+    fleet_restore_empty(w.f, TWIN); /* the other copy, which has heard of nothing */
+    world_carry(&w, 1, TWIN, 1);
+    assert_int_equal(fleet_core(w.f, TWIN)->epoch, 1);
+    world_carry(&w, 1, TWIN, TWIN);
+    uint32_t epoch = fleet_core(w.f, TWIN)->epoch;
+    assert_true(epoch > 1);
+    assert_int_equal(world_set_name(&w, TWIN, id, "另外"), ERR_OK);
+    assert_int_equal(world_upto(&w, TWIN, TWIN, 1), 1);
+    assert_int_equal(world_upto(&w, TWIN, TWIN, epoch), 1);
+    fleet_connect_all(w.f);
+    fleet_run(w.f);
+    assert_true(world_shows_name(&w, 1, id, "另外"));
+    assert_true(fleet_same_hash(w.f, 1, TWIN) && fleet_same_hash(w.f, 1, 2));
+    assert_int_equal(proven_at(&w, 1), 0);
+    fleet_free(w.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_verify_checks_proofs),
         cmocka_unit_test(test_other_branch_is_put_aside),
         cmocka_unit_test(test_audit_has_the_first_sight),
+        cmocka_unit_test(test_a_commit_of_ours_that_is_not_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
