@@ -165,7 +165,8 @@ static enum err read_rows(struct import *im)
             continue;
         }
         e = add_row(im, &row);
-        if (e == ERR_OK && (json_array_size(im->rows) == IMPORT_ROWS_PER_REQUEST || im->rows_bytes >= BYTES_PER_BATCH)) {
+        if (e == ERR_OK &&
+            (json_array_size(im->rows) == IMPORT_ROWS_PER_REQUEST || im->rows_bytes >= BYTES_PER_BATCH)) {
             e = send_batch(im);
             progress(im, false);
         }
