@@ -3,13 +3,15 @@
 
 #include "node/sql.h"
 #include "node/store_index.h"
+#include "node/store_sql_log.h"
 #include "node/store_sqlite.h"
 
 /* Shared by node/store_sqlite.c and the files node/store_sql_*.c; nobody else includes it. */
 
 enum {
-    STORE_LAYOUT = 2, /* PRAGMA user_version; raised when a table of another form than an entity's changes */
+    STORE_LAYOUT = 3, /* PRAGMA user_version; raised when a table of another form than an entity's changes */
     STORE_LAYOUT_OF_DEVELOPMENT = 1, /* never released, not read any more */
+    STORE_LAYOUT_OF_KEYS = 2, /* the change log by its keys as they are; converted at the first open */
     STORE_KEY_BYTES_MAX = 64,
     STORE_VALUE_BYTES_MAX = 1 << 20,
     RID_CACHE_COUNT = 4096, /* a power of two */
@@ -92,6 +94,7 @@ struct store_sqlite {
     struct sql_slot fixed[STORE_SQL_COUNT];
     struct sql_slot spaces[SPACE_COUNT][SPACE_VERB_COUNT];
     struct store_index *index;
+    struct store_log log;
     struct rid_entry rids[RID_CACHE_COUNT];
     struct rid_entry absent; /* rid 1: the open transaction has looked for this dossier and not found it */
 };

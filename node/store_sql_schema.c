@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Tables of fixed form. The log holds values of up to hundreds of KiB: a rowid table keeps them out of the key tree. */
+/* Tables of fixed form. */
 static const char make_dossier[] =
     "CREATE TABLE IF NOT EXISTS dossier (rid INTEGER PRIMARY KEY, id BLOB NOT NULL, kind INTEGER NOT NULL, "
     "station INTEGER NOT NULL, creator INTEGER NOT NULL, owner INTEGER NOT NULL, secret BLOB NOT NULL, "
@@ -29,7 +29,6 @@ static const char make_touch[] =
 static const char make_field[] =
     "CREATE TABLE IF NOT EXISTS index_field (entity INTEGER NOT NULL, field INTEGER NOT NULL, "
     "PRIMARY KEY (entity, field)) STRICT, WITHOUT ROWID";
-static const char make_log[] = "CREATE TABLE IF NOT EXISTS kv_log (k BLOB NOT NULL UNIQUE, v BLOB NOT NULL) STRICT";
 
 const char *store_sql_space_table(enum store_space space)
 {
@@ -109,6 +108,7 @@ struct look {
     bool is_behind; /* something this build knows is missing */
     bool is_newer; /* something is there that this build does not know */
     bool is_too_old;
+    bool has_old_log; /* of layout 2 */
     bool has_new_fields; /* a column is missing from a table that holds rows */
     bool has_table[ENTITY_MAX + 1];
     bool has_space[SPACE_COUNT];
@@ -279,6 +279,7 @@ static enum err look_at_all(struct look *l)
     l->is_behind = version < STORE_LAYOUT;
     l->is_newer = version > STORE_LAYOUT;
     l->is_too_old = version == STORE_LAYOUT_OF_DEVELOPMENT;
+    l->has_old_log = version == STORE_LAYOUT_OF_KEYS;
     if ((e = look_for_tables(l)) == ERR_OK) {
         e = look_at_index(l);
     }
@@ -429,10 +430,9 @@ static enum err make_with_index(struct look *l)
 static enum err make_all(struct look *l)
 {
     sqlite3 *db = l->db;
-    enum err e = ERR_OK;
-    if ((e = sql_exec(db, make_dossier)) == ERR_OK && (e = sql_exec(db, make_touch)) == ERR_OK &&
-        (e = sql_exec(db, make_log)) == ERR_OK && (e = sql_exec(db, make_field)) == ERR_OK &&
-        (e = store_index_make(db)) == ERR_OK) {
+    enum err e = l->has_old_log ? store_log_convert(db) : store_log_make(db);
+    if (e == ERR_OK && (e = sql_exec(db, make_dossier)) == ERR_OK && (e = sql_exec(db, make_touch)) == ERR_OK &&
+        (e = sql_exec(db, make_field)) == ERR_OK && (e = store_index_make(db)) == ERR_OK) {
         e = make_spaces(l);
     }
     if (e == ERR_OK) {

@@ -1,7 +1,8 @@
 /*
  * Owns: the comparison of the index with the tables. An entry that is missing makes what is there unfindable, so every
  * dossier and every value of an indexed field must have its own. Entries that lead nowhere are no error: they are hints
- * (node/store_index.h). Marks of imported rows stand nowhere else and cannot be compared.
+ * (node/store_index.h). Marks of imported rows stand nowhere else and cannot be compared. Commits that are not found
+ * any more are looked for here too (node/store_sql_log.h).
  *
  * What the tables ask for is collected and sorted, so that a walk over the index tells what it lacks; as much at a time
  * as BATCH_ENTRIES, whatever the size of the store.
@@ -143,6 +144,10 @@ enum err store_sqlite_verify(struct store *s, struct why *why)
     enum err e = compare_dossiers(&c);
     if (e == ERR_OK) {
         e = compare_fields(&c);
+    }
+    if (e == ERR_OK && (e = store_log_verify(c.q->db)) == ERR_DAMAGED) {
+        (void)why_set(why, e, "变更日志里有提交不再能找到；请用备份恢复，或重新加入集团",
+            "the change log has commits that are not found any more; restore a backup, or join the group anew");
     }
     free(c.owned_at);
     return e;

@@ -1,6 +1,7 @@
 /*
- * Owns: transactions and the byte maps of the SQLite store, and the table of operations. Dossiers are in
- * node/store_sql_dossier.c, rows in node/store_sql_rows.c, tables in node/store_sql_schema.c.
+ * Owns: transactions and the byte maps of the SQLite store, and the table of operations. The change log is in
+ * node/store_sql_log.c, dossiers in node/store_sql_dossier.c, rows in node/store_sql_rows.c, tables in
+ * node/store_sql_schema.c.
  *
  * Invariants: is_in_transaction says what the caller began; SQLite may have rolled back on its own after an I/O error
  * (even of a read), so every write and the commit ask it (sqlite3_get_autocommit) before they trust that. A doomed
@@ -70,10 +71,10 @@ static void end_by_rollback(struct store_sqlite *q)
     q->is_in_transaction = false;
     q->doom = ERR_OK;
     store_index_end(q->index, false);
+    store_log_forget(&q->log);
     memset(q->rids, 0, sizeof(q->rids));
 }
 
-/* The pragma works only between transactions, and costs microseconds: see store_sqlite.h on durability. */
 static enum err store_begin(struct store *s)
 {
     struct store_sqlite *q = own(s);
@@ -85,9 +86,6 @@ static enum err store_begin(struct store *s)
     sqlite3_stmt *rollback = NULL; /* at hand, so that taking back needs no memory */
     enum err e = store_sql_fixed(q, STORE_SQL_ROLLBACK, &rollback);
     sql_give(&q->fixed[STORE_SQL_ROLLBACK], rollback);
-    if (e == ERR_OK) {
-        e = sql_exec(q->db, "PRAGMA synchronous = FULL");
-    }
     if (e == ERR_OK) {
         e = run_fixed(q, STORE_SQL_BEGIN);
     }
@@ -141,7 +139,7 @@ static enum err space_statement(
         [SPACE_VERB_SCAN] = "SELECT k, v FROM %s WHERE k >= ?1 AND k < ?2 ORDER BY k",
         [SPACE_VERB_SCAN_BACK] = "SELECT k, v FROM %s WHERE k >= ?1 AND k < ?2 ORDER BY k DESC",
     };
-    check((unsigned)space < SPACE_COUNT);
+    check((unsigned)space < SPACE_COUNT && space != SPACE_LOG);
     if (q->is_half_done) {
         return ERR_IO;
     }
@@ -160,6 +158,9 @@ static enum err store_get(struct store *s, enum store_space space, struct bytes 
 {
     struct store_sqlite *q = own(s);
     sqlite3_stmt *stmt = NULL;
+    if (space == SPACE_LOG) {
+        return q->is_half_done ? ERR_IO : store_log_get(&q->log, key, a, out);
+    }
     enum err e = space_statement(q, space, SPACE_VERB_GET, &stmt);
     if (e != ERR_OK) {
         return e;
@@ -187,6 +188,9 @@ static enum err store_put(struct store *s, enum store_space space, struct bytes 
     if (key.len > STORE_KEY_BYTES_MAX || value.len > STORE_VALUE_BYTES_MAX) {
         return ERR_LIMIT;
     }
+    if (space == SPACE_LOG) {
+        return store_sql_wrote(q, store_log_put(&q->log, key, value));
+    }
     sqlite3_stmt *stmt = NULL;
     e = space_statement(q, space, SPACE_VERB_PUT, &stmt);
     if (e == ERR_OK) {
@@ -204,6 +208,9 @@ static enum err store_del(struct store *s, enum store_space space, struct bytes 
     if (e != ERR_OK) {
         return e;
     }
+    if (space == SPACE_LOG) {
+        return store_sql_wrote(q, store_log_del(&q->log, key));
+    }
     sqlite3_stmt *stmt = NULL;
     e = space_statement(q, space, SPACE_VERB_DEL, &stmt);
     if (e == ERR_OK) {
@@ -219,6 +226,12 @@ static enum err store_scan(struct store *s, enum store_space space, struct bytes
     struct store_sqlite *q = own(s);
     enum space_verb verb = reverse ? SPACE_VERB_SCAN_BACK : SPACE_VERB_SCAN;
     sqlite3_stmt *stmt = NULL;
+    if (space == SPACE_LOG) {
+        q->scan_depth++;
+        enum err e = q->is_half_done ? ERR_IO : store_log_scan(&q->log, from, to, reverse, fn, ctx);
+        q->scan_depth--;
+        return e;
+    }
     enum err e = space_statement(q, space, verb, &stmt);
     if (e != ERR_OK) {
         return e;
@@ -311,11 +324,25 @@ static const struct store_ops sqlite_ops = {
     .clear_derived = store_clear_derived,
 };
 
+/* Durability is set once and no other is let in while the store stands. */
+static int guard(void *ctx, int action, const char *name, const char *value, const char *database, const char *trigger)
+{
+    (void)ctx;
+    (void)database;
+    (void)trigger;
+    bool is_other = action == SQLITE_PRAGMA && value != NULL && sqlite3_stricmp(name, "synchronous") == 0 &&
+                    sqlite3_stricmp(value, "FULL") != 0;
+    return is_other ? SQLITE_DENY : SQLITE_OK;
+}
+
 enum err store_sqlite_new(sqlite3 *db, struct store **out, struct why *why)
 {
     bool has_new_fields = false;
     (void)sqlite3_extended_result_codes(db, 1);
-    enum err e = store_sql_schema_open(db, &has_new_fields, why);
+    enum err e = sql_exec(db, "PRAGMA synchronous = FULL");
+    if (e == ERR_OK) {
+        e = store_sql_schema_open(db, &has_new_fields, why);
+    }
     if (e != ERR_OK) {
         return e;
     }
@@ -326,6 +353,8 @@ enum err store_sqlite_new(sqlite3 *db, struct store **out, struct why *why)
     q->base.ops = &sqlite_ops;
     q->db = db;
     q->has_new_fields = has_new_fields;
+    (void)sqlite3_set_authorizer(db, guard, NULL);
+    store_log_init(&q->log, db);
     q->index = store_index_new(db);
     if (q->index == NULL || !store_sql_rows_init(q)) {
         store_sqlite_free(&q->base);
@@ -342,8 +371,10 @@ void store_sqlite_free(struct store *s)
     }
     struct store_sqlite *q = own(s);
     store_rollback(s);
+    (void)sqlite3_set_authorizer(q->db, NULL, NULL);
     store_index_free(q->index);
     store_sql_rows_release(q);
+    store_log_release(&q->log);
     for (size_t i = 0; i < STORE_SQL_COUNT; i++) {
         sql_slot_release(&q->fixed[i]);
     }

@@ -11,8 +11,9 @@
  * encryption.
  *
  * Beyond the clauses of sync/store.h:
- * - every commit is synchronous=FULL, durable or not: the pragma is set again before each transaction, so nobody else's
- *   setting can weaken an acknowledgement. Callers batch (messages, rows of a spreadsheet) to share the fsync;
+ * - every commit is synchronous=FULL, durable or not: the pragma is set at the start, and as long as the store stands
+ * an authorizer of the connection refuses any other, so nothing can weaken an acknowledgement. Callers batch
+ * (messages, rows of a spreadsheet) to share the fsync;
  * - a write that failed for any reason but ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT or ERR_INVALID dooms its transaction:
  * every later write and the commit repeat the error, so that no half of a transaction can be committed;
  * - a commit that failed has rolled back; rollback without a transaction does nothing;

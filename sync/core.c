@@ -1,6 +1,8 @@
 /*
- * Owns: opening the core, heads of origins, books, rights of authors. Invariants: heads in memory equal SPACE_HEADS
- * after every successful transaction; own commits continue exactly at the head of (self, epoch).
+ * Owns: opening the core, heads of origins, books, rights of authors. Invariants: after every successful transaction
+ * heads in memory equal SPACE_HEADS, but for origins that are ourselves: there the stored head may stand at most
+ * HEAD_STEP commits lower, and all commits between stand in the log; own commits continue exactly at the head of (self,
+ * epoch).
  */
 #include "sync/core_internal.h"
 #include "sync/fork.h"
@@ -10,7 +12,7 @@
 
 #include <sodium.h>
 
-enum { HEAD_KNOWS_HASH = 1 << 0, HEAD_IS_FORGOTTEN = 1 << 1 };
+enum { HEAD_KNOWS_HASH = 1 << 0, HEAD_IS_FORGOTTEN = 1 << 1, HEAD_STEP = 64 };
 
 static int head_order(const struct head *h, uint32_t node, uint32_t epoch)
 {
@@ -105,6 +107,36 @@ enum err core_set_head(struct core *c, const struct head *h)
     return e;
 }
 
+enum err core_head_of_own(struct core *c, const struct head *h)
+{
+    bool is_kept = core_head(c, h->node, h->epoch) != NULL && h->upto % HEAD_STEP != 0;
+    return is_kept ? heads_keep(c, h) : core_set_head(c, h);
+}
+
+enum err core_head_from_log(struct core *c, struct arena *a, struct dot dot, struct head *out)
+{
+    struct commit_view v;
+    uint8_t root[COMMIT_HASH_BYTES];
+    enum err e = core_log_get(c, a, dot, &v);
+    if (e == ERR_OK) {
+        e = seal_root(&v, a, root);
+    }
+    if (e != ERR_OK) {
+        return e == ERR_NOMEM || e == ERR_IO ? e : ERR_DAMAGED;
+    }
+    *out =
+        (struct head){ .node = dot.node, .epoch = dot.epoch, .upto = dot.seq, .hlc = v.header.hlc, .knows_hash = true };
+    seal_commit_hash(members_group_id(c->members), v.header_bytes, root, out->hash);
+    return ERR_OK;
+}
+
+static void observe_own(struct core *c, const struct head *h)
+{
+    if (h->node == c->self.number && h->hlc > c->hlc) {
+        c->hlc = h->hlc;
+    }
+}
+
 static enum err load_head(void *ctx, struct bytes key, struct bytes value)
 {
     struct core *c = ctx;
@@ -119,10 +151,54 @@ static enum err load_head(void *ctx, struct bytes key, struct bytes value)
     }
     h.knows_hash = (flags & HEAD_KNOWS_HASH) != 0;
     h.is_forgotten = (flags & HEAD_IS_FORGOTTEN) != 0;
-    if (h.node == c->self.number && h.hlc > c->hlc) {
-        c->hlc = h.hlc;
-    }
+    observe_own(c, &h);
     return heads_keep(c, &h);
+}
+
+/* Counts up while commits follow each other. */
+static enum err note_next(void *ctx, struct bytes key, struct bytes value)
+{
+    uint64_t *upto = ctx;
+    struct dot dot = { 0 };
+    (void)value;
+    enum err e = dot_from_key(key, &dot);
+    if (e == ERR_OK && dot.seq != *upto + 1) {
+        return ERR_BUSY;
+    }
+    *upto += e == ERR_OK ? 1 : 0;
+    return e;
+}
+
+/* Own commits that stand in the log right behind the stored head. */
+static enum err catch_up(struct core *c, struct head *h)
+{
+    uint8_t from[DOT_KEY_BYTES];
+    uint8_t to[DOT_KEY_BYTES];
+    uint64_t upto = h->upto;
+    struct arena work;
+    dot_key((struct dot){ h->node, h->epoch, upto + 1 }, from);
+    dot_key((struct dot){ h->node, h->epoch, UINT64_MAX }, to);
+    enum err e = c->store->ops->scan(c->store, SPACE_LOG, BYTES_OF(from), BYTES_OF(to), false, note_next, &upto);
+    if ((e != ERR_OK && e != ERR_BUSY) || upto == h->upto) {
+        return e == ERR_BUSY ? ERR_OK : e;
+    }
+    arena_init(&work, c->mem, CORE_ARENA_BYTES);
+    e = core_head_from_log(c, &work, (struct dot){ h->node, h->epoch, upto }, h);
+    arena_release(&work);
+    observe_own(c, h);
+    return e;
+}
+
+static enum err load_heads(struct core *c)
+{
+    const struct bytes all = { 0 };
+    enum err e = c->store->ops->scan(c->store, SPACE_HEADS, all, all, false, load_head, c);
+    for (size_t i = 0; e == ERR_OK && i < c->heads.count; i++) {
+        if (c->heads.at[i].node == c->self.number) {
+            e = catch_up(c, &c->heads.at[i]);
+        }
+    }
+    return e;
 }
 
 static enum err count_pending(void *ctx, struct bytes key, struct bytes value)
@@ -197,7 +273,7 @@ enum err core_reload(struct core *c, struct arena *a)
         e = fork_load(c);
     }
     if (e == ERR_OK) {
-        e = c->store->ops->scan(c->store, SPACE_HEADS, all, all, false, load_head, c);
+        e = load_heads(c);
     }
     if (e == ERR_OK) {
         e = c->store->ops->scan(c->store, SPACE_QUARANTINE, all, all, false, count_pending, c);

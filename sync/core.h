@@ -281,6 +281,10 @@ MUST_USE enum err core_verify_log(struct core *c, struct arena *a, struct dot *b
  * ---------------------------------------------------------------- */
 
 MUST_USE enum err core_set_head(struct core *c, const struct head *h);
+/* After an own commit, which stands in the log: the store learns of it now and then, opening finds the rest there. */
+MUST_USE enum err core_head_of_own(struct core *c, const struct head *h);
+/* What the head is when this commit is the last; it stands in the log. */
+MUST_USE enum err core_head_from_log(struct core *c, struct arena *a, struct dot dot, struct head *out);
 /* Applies a commit that stands in the log already. */
 MUST_USE enum err core_apply_again(struct core *c, struct arena *a, const struct commit_view *v, struct bytes secrets);
 bool core_may_write(struct core *c, const struct member_user *author, uint32_t scope, const struct entity_desc *d,

@@ -123,19 +123,9 @@ static enum err note_dot(void *ctx, struct bytes key, struct bytes value)
 /* The head stands at a commit that was held early; whether it follows was checked when one of the two came. */
 static enum err stand_at(struct core *c, struct arena *a, struct dot dot)
 {
-    struct commit_view v;
-    uint8_t root[COMMIT_HASH_BYTES];
-    struct head h = { .node = dot.node, .epoch = dot.epoch, .upto = dot.seq, .knows_hash = true };
-    enum err e = core_log_get(c, a, dot, &v);
-    if (e == ERR_OK) {
-        e = seal_root(&v, a, root);
-    }
-    if (e != ERR_OK) {
-        return e == ERR_NOMEM ? e : ERR_DAMAGED;
-    }
-    h.hlc = v.header.hlc;
-    seal_commit_hash(members_group_id(c->members), v.header_bytes, root, h.hash);
-    return core_set_head(c, &h);
+    struct head h;
+    enum err e = core_head_from_log(c, a, dot, &h);
+    return e == ERR_OK ? core_set_head(c, &h) : e;
 }
 
 enum err early_walk(struct core *c, uint32_t node, uint32_t epoch, uint64_t before)

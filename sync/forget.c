@@ -16,7 +16,7 @@ static bool keep_others(void *ctx, const struct group_item *g, struct dossier_id
 }
 
 /* Nothing is left of a commit, and it is not one that only holds a place (early.c). If it was the last of its origin,
- * its hash stays for the next one to follow. */
+ * its hash stays for the next one to follow. The stored head of our own must not need it to be found (core.c). */
 static enum err drop_commit(struct core *c, struct arena *a, struct dot dot)
 {
     const struct quarantine_place beyond_cut = { .dot = dot, .part = QUARANTINE_WHOLE_GROUP };
@@ -27,11 +27,12 @@ static enum err drop_commit(struct core *c, struct arena *a, struct dot dot)
         e = quarantine_remove(c, a, &beyond_cut);
     }
     const struct head *head = core_head(c, dot.node, dot.epoch);
-    if (e != ERR_OK || head == NULL || head->upto != dot.seq) {
+    bool is_last = head != NULL && head->upto == dot.seq;
+    if (e != ERR_OK || head == NULL || (!is_last && dot.node != c->self.number)) {
         return e;
     }
     struct head h = *head;
-    h.is_forgotten = true;
+    h.is_forgotten = h.is_forgotten || is_last;
     return core_set_head(c, &h);
 }
 

@@ -197,7 +197,7 @@ enum err core_verify_commit(
 }
 
 /* Appends to the log and moves the head; what was accepted is now ours to keep. */
-static enum err append(struct core *c, const struct commit_view *v, const uint8_t hash[COMMIT_HASH_BYTES])
+static enum err append(struct core *c, const struct commit_view *v, const uint8_t hash[COMMIT_HASH_BYTES], bool is_own)
 {
     uint8_t key[DOT_KEY_BYTES];
     struct head h = { .node = v->header.dot.node,
@@ -208,7 +208,10 @@ static enum err append(struct core *c, const struct commit_view *v, const uint8_
     memcpy(h.hash, hash, sizeof(h.hash));
     dot_key(v->header.dot, key);
     enum err e = c->store->ops->put(c->store, SPACE_LOG, BYTES_OF(key), v->all);
-    return e == ERR_OK ? core_set_head(c, &h) : e;
+    if (e == ERR_OK) {
+        e = is_own ? core_head_of_own(c, &h) : core_set_head(c, &h);
+    }
+    return e;
 }
 
 /* A commit of our own epoch that we have not written: another copy of us is at work, or our past is gone. Whoever wrote
@@ -249,7 +252,7 @@ enum err core_ingest_sealed(struct core *c, struct arena *a, struct now now, con
     if (e != ERR_OK) {
         return e;
     }
-    e = append(c, v, hash);
+    e = append(c, v, hash, false);
     if (e == ERR_OK) {
         e = leave_shared_epoch(c, v->header.dot);
     }
@@ -291,7 +294,7 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     if (e != ERR_OK) {
         return e;
     }
-    e = append(c, &v, hash);
+    e = append(c, &v, hash, false);
     if (e == ERR_OK) {
         e = leave_shared_epoch(c, v.header.dot);
     }
@@ -315,7 +318,7 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
 enum err core_take_own(struct core *c, const struct commit_view *v, const uint8_t hash[COMMIT_HASH_BYTES],
     struct bytes secrets, const struct own_part *parts)
 {
-    enum err e = append(c, v, hash);
+    enum err e = append(c, v, hash, true);
     if (e == ERR_OK) {
         e = ingest_groups(c, v, secrets, &parts);
     }

@@ -162,6 +162,24 @@ static enum err check_commit(void *ctx, struct bytes key, struct bytes value)
     return ERR_OK;
 }
 
+/* Nothing has been seen that is not settled: the end of a log that was cut off shows in the dossiers it had changed. */
+static enum err check_seen(void *ctx, const struct dossier *d)
+{
+    struct log_walk *w = ctx;
+    struct reader r = reader_of(d->seen);
+    struct vv seen = { 0 };
+    arena_reset(w->a);
+    enum err e = d->seen.len == 0 ? ERR_OK : vv_take(&r, w->a, &seen);
+    for (size_t i = 0; e == ERR_OK && i < seen.count; i++) {
+        const struct head *head = core_head(w->c, seen.at[i].node, seen.at[i].epoch);
+        if (head == NULL || head->upto < seen.at[i].seq) {
+            *w->bad = seen.at[i];
+            return ERR_DAMAGED;
+        }
+    }
+    return e == ERR_OK ? e : err_of_stored(e);
+}
+
 enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
 {
     struct log_walk w = { .c = c, .a = a, .bad = bad };
@@ -176,6 +194,9 @@ enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
         if (h->knows_hash && !h->is_forgotten) {
             e = err_of_stored(c->store->ops->get(c->store, SPACE_LOG, BYTES_OF(key), a, &bytes));
         }
+    }
+    if (e == ERR_OK) {
+        e = c->store->ops->dossier_each(c->store, check_seen, &w);
     }
     return e == ERR_OK ? fork_verify(c, a, bad) : e;
 }

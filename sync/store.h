@@ -15,11 +15,12 @@
  * write. S5  Returned bytes are copies in the caller's arena. S6  Reads outside a transaction see the last committed
  * state. S7  Rows are keyed by (entity, record id); put replaces the whole row. S8  ERR_NOT_FOUND is the only answer
  * for a missing key; it is not a failure. S9  dossier_del leaves nothing of a dossier: neither itself nor its rows and
- * touches, also not for a dossier that is put again under its id.
+ * touches, also not for a dossier that is put again under its id. S10 A key of SPACE_LOG has 16 bytes, any other length
+ * is a programmer error; the bounds of a scan there may have any length.
  */
 
 /* Ordered byte-string maps. Keys up to 64 bytes; values up to 1 MiB. */
-enum { STORE_KEY_MAX_BYTES = 64, STORE_VALUE_MAX_BYTES = 1 << 20 };
+enum { STORE_KEY_MAX_BYTES = 64, STORE_VALUE_MAX_BYTES = 1 << 20, STORE_LOG_KEY_BYTES = 16 };
 
 enum { STORE_MARK_BYTES = 10 };
 
@@ -27,7 +28,7 @@ enum store_space {
     SPACE_META, /* singletons by name */
     SPACE_LOG, /* dot key (16) -> commit bytes: the change log, the truth */
     SPACE_MEMBER, /* entry number (u64 be) -> membership entry bytes */
-    SPACE_HEADS, /* node, epoch (u32 be each) -> what is settled of that origin */
+    SPACE_HEADS, /* node, epoch (u32 be each) -> what is settled of that origin; of our own, a while ago */
     SPACE_CONFLICT, /* conflict id (16) -> conflict entry */
     SPACE_CONTESTED, /* record id (16), field (u32 be) -> conflict ids */
     SPACE_QUARANTINE, /* dot key (16), part (u32 be) -> reason, first seen */

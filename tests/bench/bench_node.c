@@ -2,8 +2,8 @@
  * One node: bulk import, durable single edits, reading a card, finding by exact mobile; plain SQLite doing the same in
  * turns, so that both see the same machine.
  *
- * Usage: bench_node DIR [CUSTOMERS [RUNS [import]]]     DIR must exist, be empty and lie on the disk to be measured;
- * `import` measures nothing else
+ * Usage: bench_node DIR [CUSTOMERS [RUNS [import|edits]]]     DIR must exist, be empty and lie on the disk to be
+ * measured; `import` and `edits` measure nothing else (edits: after an import)
  */
 #include "node/request.h"
 #include "tests/bench/stations.h"
@@ -247,12 +247,16 @@ static void measure_singles(
     free(s);
 }
 
-static void measure_rest(struct bench *b)
+static void measure_edits(struct bench *b)
 {
     fetch_ids(b);
     measure_singles(b, "edit: set request", one_set, "edit: plain SQLite", one_plain_update,
         "durable; rights, validation, signature, audit entry");
     measure_singles(b, "edit: core only", one_write, "edit: plain SQLite again", one_plain_update, "durable");
+}
+
+static void measure_reading(struct bench *b)
+{
     measure_singles(b, "get a customer", one_get, NULL, NULL, "with its durable audit entry");
     measure_singles(b, "read a card", one_card, NULL, NULL, "customer and contact points; two durable audit entries");
     bench_need(sqlite3_exec(b->plain, "CREATE INDEX by_mobile ON customer (mobile)", NULL, NULL, NULL) == SQLITE_OK,
@@ -265,13 +269,18 @@ int main(int argc, char **argv)
 {
     struct bench *b = calloc(1, sizeof(*b));
     size_t runs = argc > 3 ? strtoul(argv[3], NULL, 10) : 3;
+    const char *only = argc > 4 ? argv[4] : NULL;
+    bool is_import_only = only != NULL && strcmp(only, "import") == 0;
     bench_need(b != NULL && argc > 1, "usage: bench_node DIR [CUSTOMERS [RUNS]]");
     b->dir = argv[1];
     b->customers = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
     bench_need(b->customers >= IMPORT_ROWS_PER_REQUEST && runs > 0, "at least one request of customers and one run");
     measure_import(b, runs);
-    if (argc <= 4) {
-        measure_rest(b);
+    if (!is_import_only) {
+        measure_edits(b);
+    }
+    if (only == NULL) {
+        measure_reading(b);
     }
     close_both(b);
     free(b);

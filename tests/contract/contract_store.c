@@ -1,5 +1,5 @@
 /*
- * The clauses S1 to S9 of sync/store.h, the byte maps, dossiers and touches, on each implementation. Rows are in
+ * The clauses S1 to S10 of sync/store.h, the byte maps, dossiers and touches, on each implementation. Rows are in
  * contract_store_rows.c. The name of a test of a clause starts with its number.
  */
 #include "tests/lib/store_suite.h"
@@ -199,7 +199,7 @@ static enum err note_key(void *ctx, struct bytes key, struct bytes value)
 static void assert_scan(struct subject *t, const char *from, const char *to, bool reverse, const char *want)
 {
     struct keys keys = { .t = t };
-    ok(t->s->ops->scan(t->s, SPACE_LOG, bytes_str(from), bytes_str(to), reverse, note_key, &keys));
+    ok(t->s->ops->scan(t->s, SPACE_AUDIT, bytes_str(from), bytes_str(to), reverse, note_key, &keys));
     assert_string_equal(keys.text, want);
 }
 
@@ -210,7 +210,7 @@ static void put_scan_keys(struct subject *t)
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         char value[8] = { 0 };
         memset(value, 'v', strlen(names[i]) + 1);
-        put(t, SPACE_LOG, names[i], value);
+        put(t, SPACE_AUDIT, names[i], value);
         put(t, SPACE_HEADS, "elsewhere", value);
     }
     commit(t);
@@ -235,7 +235,7 @@ static void s4_a_visitor_can_stop_a_scan(void **state)
     struct subject *t = subject_of(state);
     put_scan_keys(t);
     struct keys keys = { .t = t, .stop_after = 2 };
-    is(t->s->ops->scan(t->s, SPACE_LOG, bytes_str(""), bytes_str(""), false, note_key, &keys), ERR_BUSY);
+    is(t->s->ops->scan(t->s, SPACE_AUDIT, bytes_str(""), bytes_str(""), false, note_key, &keys), ERR_BUSY);
     assert_string_equal(keys.text, "B a ");
     assert_scan(t, "", "b", false, "B a aa ab "); /* and the store is as before */
 }
@@ -245,9 +245,9 @@ static enum err scan_inside(void *ctx, struct bytes key, struct bytes value)
     struct keys *keys = ctx;
     struct keys inner = { .t = keys->t };
     struct store *s = keys->t->s;
-    ok(s->ops->scan(s, SPACE_LOG, key, bytes_str(""), false, note_key, &inner));
+    ok(s->ops->scan(s, SPACE_AUDIT, key, bytes_str(""), false, note_key, &inner));
     assert_int_equal(inner.visited, 7 - keys->visited);
-    assert_string_equal(got(keys->t, s, SPACE_LOG, "a"), "vv");
+    assert_string_equal(got(keys->t, s, SPACE_AUDIT, "a"), "vv");
     return note_key(keys, key, value);
 }
 
@@ -256,7 +256,7 @@ static void s4_a_visitor_may_read_even_by_the_same_scan(void **state)
     struct subject *t = subject_of(state);
     put_scan_keys(t);
     struct keys keys = { .t = t };
-    ok(t->s->ops->scan(t->s, SPACE_LOG, bytes_str(""), bytes_str(""), false, scan_inside, &keys));
+    ok(t->s->ops->scan(t->s, SPACE_AUDIT, bytes_str(""), bytes_str(""), false, scan_inside, &keys));
     assert_string_equal(keys.text, "B a aa ab b c \xff\xff ");
 }
 
@@ -273,7 +273,7 @@ static void s4_a_visitor_must_not_write(void **state)
     struct subject *t = subject_of(state);
     put_scan_keys(t);
     begin(t);
-    ok(t->s->ops->scan(t->s, SPACE_LOG, bytes_str(""), bytes_str(""), false, write_inside, t->s));
+    ok(t->s->ops->scan(t->s, SPACE_AUDIT, bytes_str(""), bytes_str(""), false, write_inside, t->s));
     t->s->ops->rollback(t->s);
 }
 
@@ -339,7 +339,8 @@ static void s8_what_is_missing_is_not_found(void **state)
     struct row row;
     size_t dots = 0;
     for (enum store_space s = 0; s < SPACE_COUNT; s++) {
-        is(t->s->ops->get(t->s, s, bytes_str("no"), &t->a, &value), ERR_NOT_FOUND);
+        uint8_t room[STORE_LOG_KEY_BYTES];
+        is(t->s->ops->get(t->s, s, key_in(s, "no", room), &t->a, &value), ERR_NOT_FOUND);
     }
     assert_string_equal((const char *)value.ptr, "untouched");
     is(t->s->ops->dossier_get(t->s, some_dossier_id(2), &t->a, &d), ERR_NOT_FOUND);
@@ -368,7 +369,8 @@ static void spaces_are_apart_and_del_removes(void **state)
         if (s == SPACE_PEER) {
             assert_null(value);
         } else {
-            assert_int_equal(value[0], 'A' + (int)s);
+            const char want[2] = { (char)('A' + (int)s), '\0' };
+            assert_string_equal(value, want);
         }
     }
 }
@@ -389,20 +391,147 @@ static void sizes_at_the_limit_are_kept_and_above_it_refused(void **state)
     assert_non_null(big);
     memset(big, 0xff, MIB + 1);
     begin(t);
-    ok(t->s->ops->put(t->s, SPACE_LOG, bytes_of(big, 64), bytes_of(big, MIB)));
-    is(t->s->ops->put(t->s, SPACE_LOG, bytes_of(big, 65), bytes_str("v")), ERR_LIMIT);
-    is(t->s->ops->put(t->s, SPACE_LOG, bytes_str("k"), bytes_of(big, MIB + 1)), ERR_LIMIT);
-    ok(t->s->ops->put(t->s, SPACE_LOG, bytes_str("empty"), (struct bytes){ 0 }));
+    ok(t->s->ops->put(t->s, SPACE_LETTER, bytes_of(big, 64), bytes_of(big, MIB)));
+    is(t->s->ops->put(t->s, SPACE_LETTER, bytes_of(big, 65), bytes_str("v")), ERR_LIMIT);
+    is(t->s->ops->put(t->s, SPACE_LETTER, bytes_str("k"), bytes_of(big, MIB + 1)), ERR_LIMIT);
+    ok(t->s->ops->put(t->s, SPACE_LETTER, bytes_str("empty"), (struct bytes){ 0 }));
     commit(t); /* refused sizes do not spoil the transaction */
     struct bytes value;
-    ok(t->s->ops->get(t->s, SPACE_LOG, bytes_of(big, 64), &t->a, &value));
+    ok(t->s->ops->get(t->s, SPACE_LETTER, bytes_of(big, 64), &t->a, &value));
     assert_true(bytes_equal(value, bytes_of(big, MIB)));
-    ok(t->s->ops->get(t->s, SPACE_LOG, bytes_str("empty"), &t->a, &value));
+    ok(t->s->ops->get(t->s, SPACE_LETTER, bytes_str("empty"), &t->a, &value));
     assert_int_equal(value.len, 0);
     size_t visited = 0;
-    ok(t->s->ops->scan(t->s, SPACE_LOG, bytes_of(big, 63), bytes_str(""), false, count_pair, &visited));
+    ok(t->s->ops->scan(t->s, SPACE_LETTER, bytes_of(big, 63), bytes_str(""), false, count_pair, &visited));
     assert_int_equal(visited, 1); /* the highest key there can be is inside an open end */
     free(big);
+}
+
+/* ---- S10: the log ---- */
+
+static struct dot log_dot(size_t i)
+{
+    static const struct dot dots[] = { /* in order */
+        { 0, 0, 0 }, { 1, 1, 1 }, { 1, 1, 2 }, { 1, 1, (UINT64_C(1) << 48) - 1 }, { 1, 1, UINT64_C(1) << 48 },
+        { 1, 1, UINT64_MAX }, { 1, 2, 1 }, { 1, UINT32_MAX, 1 }, { 2, 0, 7 }, { UINT32_MAX, UINT32_MAX, UINT64_MAX }
+    };
+    return i < ARRAY_LEN(dots) ? dots[i] : (struct dot){ 0 };
+}
+
+enum { LOG_DOTS = 10 };
+
+static void log_write(struct subject *t, size_t i, bool is_there)
+{
+    uint8_t key[DOT_KEY_BYTES];
+    const uint8_t value[2] = { (uint8_t)i, 1 };
+    dot_key(log_dot(i), key);
+    if (is_there) {
+        ok(t->s->ops->put(t->s, SPACE_LOG, BYTES_OF(key), BYTES_OF(value)));
+    } else {
+        ok(t->s->ops->del(t->s, SPACE_LOG, BYTES_OF(key)));
+    }
+}
+
+static enum err note_log(void *ctx, struct bytes key, struct bytes value)
+{
+    char *text = ctx;
+    uint8_t want[DOT_KEY_BYTES];
+    assert_int_equal(value.len, 2);
+    dot_key(log_dot(value.ptr[0]), want);
+    assert_true(bytes_equal(key, BYTES_OF(want)));
+    text[strlen(text)] = (char)('0' + value.ptr[0]);
+    return ERR_OK;
+}
+
+static void assert_log(struct subject *t, struct bytes from, struct bytes to, const char *want)
+{
+    char there[LOG_DOTS + 1] = { 0 };
+    char back[LOG_DOTS + 1] = { 0 };
+    ok(t->s->ops->scan(t->s, SPACE_LOG, from, to, false, note_log, there));
+    ok(t->s->ops->scan(t->s, SPACE_LOG, from, to, true, note_log, back));
+    assert_string_equal(there, want);
+    size_t len = strlen(want);
+    assert_int_equal(strlen(back), len);
+    for (size_t i = 0; i < len; i++) {
+        assert_int_equal(back[i], want[len - 1 - i]);
+    }
+}
+
+/* Origins come in another order than they stand in, are interleaved, removed and written again. */
+static void s10_the_log_goes_by_dots(void **state)
+{
+    static const size_t order[] = { 8, 2, 5, 0, 9, 1, 7, 3, 6, 4 };
+    const struct bytes all = { 0 };
+    struct subject *t = subject_of(state);
+    begin(t);
+    for (size_t i = 0; i < LOG_DOTS; i++) {
+        log_write(t, order[i], true);
+    }
+    assert_log(t, all, all, "0123456789");
+    t->s->ops->rollback(t->s);
+    assert_log(t, all, all, "");
+    begin(t);
+    for (size_t i = 0; i < LOG_DOTS; i++) {
+        log_write(t, order[LOG_DOTS - 1 - i], true);
+    }
+    log_write(t, 4, false);
+    log_write(t, 4, false);
+    log_write(t, 0, true);
+    commit(t);
+    assert_log(t, all, all, "012356789");
+    subject_reopen(t);
+    assert_log(t, all, all, "012356789");
+    begin(t);
+    log_write(t, 4, true);
+    commit(t);
+    assert_log(t, all, all, "0123456789");
+}
+
+/* Every pair of bounds: keys, keys cut short, keys with more behind. */
+static void s10_bounds_of_the_log_may_have_any_length(void **state)
+{
+    static const size_t lengths[] = { 0, 4, 10, 13, 16, 17 };
+    struct subject *t = subject_of(state);
+    begin(t);
+    for (size_t i = 0; i < LOG_DOTS; i++) {
+        log_write(t, i, true);
+    }
+    commit(t);
+    for (size_t n = 0; n < LOG_DOTS * ARRAY_LEN(lengths) * LOG_DOTS * ARRAY_LEN(lengths); n++) {
+        uint8_t bounds[2][17] = { { 0 }, { 0 } };
+        struct bytes bound[2];
+        char want[LOG_DOTS + 1] = { 0 };
+        size_t left = n;
+        for (size_t k = 0; k < 2; k++) {
+            dot_key(log_dot(left % LOG_DOTS), bounds[k]);
+            left /= LOG_DOTS;
+            bound[k] = bytes_of(bounds[k], lengths[left % ARRAY_LEN(lengths)]);
+            left /= ARRAY_LEN(lengths);
+        }
+        for (size_t i = 0; i < LOG_DOTS; i++) {
+            uint8_t key[DOT_KEY_BYTES];
+            dot_key(log_dot(i), key);
+            if (bytes_compare(BYTES_OF(key), bound[0]) >= 0 &&
+                (bound[1].len == 0 || bytes_compare(BYTES_OF(key), bound[1]) < 0)) {
+                want[strlen(want)] = (char)('0' + i);
+            }
+        }
+        assert_log(t, bound[0], bound[1], want);
+    }
+}
+
+static void put_short_key(void *ctx)
+{
+    struct store *s = ctx;
+    (void)s->ops->put(s, SPACE_LOG, bytes_str("k"), bytes_str("v"));
+}
+
+static void s10_a_key_of_the_log_has_its_length(void **state)
+{
+    struct subject *t = subject_of(state);
+    begin(t);
+    assert_true(check_stops(put_short_key, t->s));
+    t->s->ops->rollback(t->s);
 }
 
 /* ---- dossiers and touches ---- */
@@ -654,6 +783,9 @@ static const struct suite_test tests[] = {
     SUITE_TEST(misuse_of_transactions_stops_the_process),
     SUITE_TEST(spaces_are_apart_and_del_removes),
     SUITE_TEST(sizes_at_the_limit_are_kept_and_above_it_refused),
+    SUITE_TEST(s10_the_log_goes_by_dots),
+    SUITE_TEST(s10_bounds_of_the_log_may_have_any_length),
+    SUITE_TEST(s10_a_key_of_the_log_has_its_length),
     SUITE_TEST(dossiers_are_replaced_and_scanned_in_id_order),
     SUITE_TEST(touches_are_a_set_in_dot_order),
     SUITE_TEST(a_dossier_may_have_very_many_touches),

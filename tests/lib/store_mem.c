@@ -235,10 +235,16 @@ static enum err mem_commit(struct store *s, bool durable)
 
 /* ---- byte maps ---- */
 
+static void check_key(enum store_space space, struct bytes key)
+{
+    check((unsigned)space < SPACE_COUNT);
+    check(space != SPACE_LOG || key.len == STORE_LOG_KEY_BYTES);
+}
+
 static enum err mem_get(struct store *s, enum store_space space, struct bytes key, struct arena *a, struct bytes *out)
 {
     struct store_mem *q = own(s);
-    check((unsigned)space < SPACE_COUNT);
+    check_key(space, key);
     enum err e = fault_step(q);
     if (e != ERR_OK) {
         return e;
@@ -250,7 +256,7 @@ static enum err mem_get(struct store *s, enum store_space space, struct bytes ke
 static enum err mem_put(struct store *s, enum store_space space, struct bytes key, struct bytes value)
 {
     struct store_mem *q = own(s);
-    check((unsigned)space < SPACE_COUNT);
+    check_key(space, key);
     enum err e = may_write(q);
     if (e != ERR_OK) {
         return e;
@@ -265,7 +271,7 @@ static enum err mem_put(struct store *s, enum store_space space, struct bytes ke
 static enum err mem_del(struct store *s, enum store_space space, struct bytes key)
 {
     struct store_mem *q = own(s);
-    check((unsigned)space < SPACE_COUNT);
+    check_key(space, key);
     enum err e = may_write(q);
     if (e == ERR_OK) {
         change(q, space, key, NULL);

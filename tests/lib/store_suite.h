@@ -52,16 +52,30 @@ static inline void commit(struct subject *t)
     ok(t->s->ops->commit(t->s, true));
 }
 
+/* Keys of the log have 16 bytes (S10): a text becomes one with zeros behind it. */
+static inline struct bytes key_in(enum store_space space, const char *key, uint8_t room[STORE_LOG_KEY_BYTES])
+{
+    size_t len = strlen(key);
+    if (space != SPACE_LOG || len >= STORE_LOG_KEY_BYTES) {
+        return bytes_str(key);
+    }
+    memset(room, 0, STORE_LOG_KEY_BYTES);
+    memcpy(room, key, len);
+    return bytes_of(room, STORE_LOG_KEY_BYTES);
+}
+
 static inline void put(struct subject *t, enum store_space space, const char *key, const char *value)
 {
-    ok(t->s->ops->put(t->s, space, bytes_str(key), bytes_str(value)));
+    uint8_t room[STORE_LOG_KEY_BYTES];
+    ok(t->s->ops->put(t->s, space, key_in(space, key, room), bytes_str(value)));
 }
 
 /* The value as text in the subject's arena; NULL when there is none. */
 static inline const char *got(struct subject *t, struct store *s, enum store_space space, const char *key)
 {
     struct bytes out;
-    enum err e = s->ops->get(s, space, bytes_str(key), &t->a, &out);
+    uint8_t room[STORE_LOG_KEY_BYTES];
+    enum err e = s->ops->get(s, space, key_in(space, key, room), &t->a, &out);
     if (e == ERR_NOT_FOUND) {
         return NULL;
     }

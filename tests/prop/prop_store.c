@@ -151,6 +151,10 @@ static void step_map(struct pair *p)
     struct bytes key = bytes_of(key_bytes, draw(p, 8) == 0 ? 63 + draw(p, 3) : draw(p, 4));
     struct bytes value = bytes_of(key_bytes, draw(p, 80));
     enum store_space space = (enum store_space)draw(p, SPACE_COUNT);
+    if (space == SPACE_LOG) {
+        dot_key((struct dot){ draw(p, 3), draw(p, 2), (uint64_t)draw(p, 4) << draw(p, 64) }, key_bytes);
+        key.len = DOT_KEY_BYTES;
+    }
     if (draw(p, 3) == 0) {
         ok(p->a->s->ops->del(p->a->s, space, key));
         ok(p->b->s->ops->del(p->b->s, space, key));

@@ -227,9 +227,43 @@ static void test_flipped_byte_is_found(void **state)
     }
     put_log(&w, world_dot(1, 2), commit);
     assert_int_equal(core_verify_log(c, &a, &bad), ERR_OK);
-    put_log(&w, world_dot(1, world_upto(&w, 1, 1, 1)), (struct bytes){ 0 });
+    const struct dot last = world_dot(1, world_upto(&w, 1, 1, 1));
+    put_log(&w, last, (struct bytes){ 0 });
     assert_int_equal(core_verify_log(c, &a, &bad), ERR_DAMAGED);
+    assert_true(dot_equal(bad, last));
+    fleet_restart(w.f, 1); /* the head is found in the log: what is missing there was seen by a dossier */
+    assert_int_equal(core_verify_log(fleet_core(w.f, 1), &a, &bad), ERR_DAMAGED);
+    assert_true(dot_equal(bad, last));
     arena_release(&a);
+    fleet_free(w.f);
+}
+
+/* The stored head of our own is written now and then only. Wherever it stands, the node goes on behind its last commit.
+ */
+static void test_own_head_is_found_in_the_log(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id id = fleet_customer(w.f, 1, w.seller, "陈大文");
+    for (unsigned i = 1; i < 70; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "陈%u", i);
+        const struct head before = *core_head(fleet_core(w.f, 1), 1, 1);
+        uint64_t hlc = fleet_core(w.f, 1)->hlc;
+        fleet_restart(w.f, 1);
+        const struct head after = *core_head(fleet_core(w.f, 1), 1, 1);
+        assert_int_equal(after.upto, i);
+        assert_int_equal(after.hlc, before.hlc);
+        assert_int_equal(fleet_core(w.f, 1)->hlc, hlc);
+        assert_true(after.knows_hash && !after.is_forgotten);
+        assert_memory_equal(after.hash, before.hash, sizeof(after.hash));
+        assert_int_equal(fleet_core(w.f, 1)->early, 0);
+        assert_int_equal(world_set_name(&w, 1, id, name), ERR_OK);
+    }
+    assert_true(world_log_is_whole(&w, 1));
+    assert_int_equal(fleet_space_count(w.f, 1, SPACE_LOG), 70);
+    world_carry(&w, 1, 2, 1);
+    assert_true(fleet_same_hash(w.f, 1, 2));
     fleet_free(w.f);
 }
 
@@ -622,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_book_of_two_beginnings),
         cmocka_unit_test(test_rebuild_changes_nothing),
         cmocka_unit_test(test_flipped_byte_is_found),
+        cmocka_unit_test(test_own_head_is_found_in_the_log),
         cmocka_unit_test(test_order_of_one_origin),
         cmocka_unit_test(test_spoilt_commit_is_refused),
         cmocka_unit_test(test_dossier_is_waited_for),

@@ -114,6 +114,29 @@ static void test_forgotten_and_given_again(void **state)
     fleet_free(w.f);
 }
 
+/* Holes in our own log must not hide what lies behind them, or its numbers would be given out again. */
+static void test_own_commits_behind_a_hole(void **state)
+{
+    (void)state;
+    struct world w = world_new(3);
+    struct record_id gone = fleet_customer(w.f, 1, w.seller, "陈大文");
+    struct record_id stays = fleet_customer(w.f, 1, w.seller, "李四");
+    assert_int_equal(world_set_name(&w, 1, gone, "陈一"), ERR_OK);
+    assert_int_equal(world_set_name(&w, 1, stays, "李五"), ERR_OK);
+    world_carry(&w, 1, 2, 1);
+    assert_int_equal(forget(&w, 1, gone), ERR_OK);
+    assert_int_equal(fleet_space_count(w.f, 1, SPACE_LOG), 2);
+    for (uint64_t upto = 4; upto < 7; upto++) {
+        fleet_restart(w.f, 1);
+        assert_int_equal(world_upto(&w, 1, 1, 1), upto);
+        assert_int_equal(fleet_core(w.f, 1)->early, 0);
+        assert_int_equal(world_set_name(&w, 1, stays, upto % 2 == 0 ? "李六" : "李七"), ERR_OK);
+        assert_int_equal(fleet_carry(w.f, 1, 2, world_dot(1, upto + 1)), ERR_OK);
+    }
+    assert_true(world_log_is_whole(&w, 1));
+    fleet_free(w.f);
+}
+
 /* The chain still holds after the last commit of an origin went. */
 static void test_chain_after_the_forgotten_end(void **state)
 {
@@ -216,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forgotten_and_given_again),
+        cmocka_unit_test(test_own_commits_behind_a_hole),
         cmocka_unit_test(test_chain_after_the_forgotten_end),
         cmocka_unit_test(test_one_of_many),
         cmocka_unit_test(test_books_stay),

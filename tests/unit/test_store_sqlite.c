@@ -45,20 +45,23 @@ static void reopen_must_say(struct subject *t, enum err want)
     assert_int_equal(asked(t->db, "SELECT total(length(sql)) FROM sqlite_master"), before);
 }
 
-static void every_begin_sets_full_durability(void **state)
+static void durability_is_full_and_nobody_weakens_it(void **state)
 {
+    static const char *const tries[] = { "PRAGMA synchronous = OFF", "PRAGMA main.synchronous = 1",
+        "PRAGMA Synchronous(NORMAL)" };
     struct subject *t = subject_of(state);
-    run(t, "PRAGMA synchronous = OFF");
-    begin(t);
     assert_int_equal(asked(t->db, "PRAGMA synchronous"), 2);
-    commit(t);
+    for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+        assert_int_equal(sqlite3_exec(t->db, tries[i], NULL, NULL, NULL), SQLITE_AUTH);
+    }
+    assert_int_equal(asked(t->db, "PRAGMA synchronous"), 2);
 }
 
 static void tables_of_a_newer_version_are_refused_unchanged(void **state)
 {
     static const char *const changes[][2] = {
-        { "PRAGMA user_version = 3", "PRAGMA user_version = 2" },
-        { "PRAGMA user_version = 1", "PRAGMA user_version = 2" },
+        { "PRAGMA user_version = 4", "PRAGMA user_version = 3" },
+        { "PRAGMA user_version = 1", "PRAGMA user_version = 3" },
         { "CREATE TABLE e_spacecraft (_d INTEGER)", "DROP TABLE e_spacecraft" },
         { "ALTER TABLE e_customer ADD COLUMN shoe_size INTEGER", "ALTER TABLE e_customer DROP COLUMN shoe_size" },
         { "ALTER TABLE e_customer DROP COLUMN sex; ALTER TABLE e_customer ADD COLUMN sex TEXT",
@@ -107,7 +110,7 @@ static void missing_tables_columns_and_indexes_are_added(void **state)
            "ALTER TABLE e_staff DROP COLUMN name");
     subject_reopen(t);
     assert_int_equal(asked(t->db, "SELECT count(*) FROM sqlite_master"), objects);
-    assert_int_equal(asked(t->db, "PRAGMA user_version"), 2);
+    assert_int_equal(asked(t->db, "PRAGMA user_version"), 3);
     assert_false(store_sqlite_has_new_fields(t->s)); /* e_staff held no rows */
     assert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 1);
 
@@ -242,7 +245,7 @@ static void a_failed_write_dooms_its_transaction(void **state)
     run(t, "PRAGMA max_page_count = 1"); /* SQLite takes the present size */
     begin(t);
     put(t, SPACE_META, "inside", "v");
-    is(t->s->ops->put(t->s, SPACE_LOG, bytes_str("k"), bytes_of(big, 1 << 20)), ERR_FULL);
+    is(t->s->ops->put(t->s, SPACE_LETTER, bytes_str("k"), bytes_of(big, 1 << 20)), ERR_FULL);
     is(t->s->ops->put(t->s, SPACE_META, bytes_str("later"), bytes_str("v")), ERR_FULL);
     is(t->s->ops->commit(t->s, true), ERR_FULL);
     assert_int_equal(sqlite3_get_autocommit(t->db), 1);
@@ -262,11 +265,11 @@ static void a_rolled_back_full_disk_does_not_poison(void **state)
     assert_non_null(big);
     run(t, "PRAGMA max_page_count = 1");
     begin(t);
-    is(t->s->ops->put(t->s, SPACE_LOG, bytes_str("k"), bytes_of(big, 1 << 20)), ERR_FULL);
+    is(t->s->ops->put(t->s, SPACE_LETTER, bytes_str("k"), bytes_of(big, 1 << 20)), ERR_FULL);
     t->s->ops->rollback(t->s);
     run(t, "PRAGMA max_page_count = 1000000");
     begin(t);
-    ok(t->s->ops->put(t->s, SPACE_LOG, bytes_str("k"), bytes_of(big, 1 << 20)));
+    ok(t->s->ops->put(t->s, SPACE_LETTER, bytes_str("k"), bytes_of(big, 1 << 20)));
     commit(t);
     free(big);
 }
@@ -328,7 +331,7 @@ static void indexed_questions_walk_no_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_begin_sets_full_durability, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(durability_is_full_and_nobody_weakens_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tables_of_a_newer_version_are_refused_unchanged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(missing_tables_columns_and_indexes_are_added, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_new_field_touches_no_row, set_up, tear_down),
