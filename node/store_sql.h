@@ -3,6 +3,7 @@
 
 #include "node/sql.h"
 #include "node/store_index.h"
+#include "node/store_last.h"
 #include "node/store_sql_log.h"
 #include "node/store_sqlite.h"
 
@@ -36,27 +37,27 @@ struct table {
 };
 
 /* Fixed statements. X(NAME, sql). Space statements are generated per space. */
-#define STORE_SQL_TABLE(X)                                                                                           \
-    X(BEGIN, "BEGIN IMMEDIATE")                                                                                      \
-    X(COMMIT, "COMMIT")                                                                                              \
-    X(ROLLBACK, "ROLLBACK")                                                                                          \
-    X(DOSSIER_ID, "SELECT id FROM dossier WHERE rid = ?1")                                                           \
-    X(DOSSIER_GET, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE rid = ?1")      \
-    X(DOSSIER_SCAN, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE rid = ?1")     \
-    X(DOSSIER_EACH, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier ORDER BY rid")       \
-    X(DOSSIER_INSERT, "INSERT INTO dossier (id, kind, station, creator, owner, secret, flags, seen, dots) "          \
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                                 \
-    X(DOSSIER_UPDATE,                                                                                                \
-        "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8 "  \
-        "WHERE rid = ?1")                                                                                            \
-    X(DOSSIER_DEL, "DELETE FROM dossier WHERE rid = ?1")                                                             \
-    X(DOSSIER_DOTS, "SELECT dots FROM dossier WHERE rid = ?1")                                                       \
-    X(DOSSIER_SET_DOTS, "UPDATE dossier SET dots = ?2 WHERE rid = ?1")                                               \
-    X(DOSSIER_UPDATE_DOTS,                                                                                           \
-        "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8, " \
-        "dots = ?9 WHERE rid = ?1")                                                                                  \
-    X(TOUCH_ADD, "INSERT INTO touch (d, node, epoch, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")           \
-    X(TOUCH_CLEAR, "DELETE FROM touch WHERE d = ?1")                                                                 \
+#define STORE_SQL_TABLE(X)                                                                                            \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                                                       \
+    X(COMMIT, "COMMIT")                                                                                               \
+    X(ROLLBACK, "ROLLBACK")                                                                                           \
+    X(DOSSIER_ID, "SELECT id FROM dossier WHERE rid = ?1")                                                            \
+    X(DOSSIER_GET, "SELECT id, kind, station, creator, owner, secret, flags, seen, dots FROM dossier WHERE rid = ?1") \
+    X(DOSSIER_SCAN, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier WHERE rid = ?1")      \
+    X(DOSSIER_EACH, "SELECT id, kind, station, creator, owner, secret, flags, seen FROM dossier ORDER BY rid")        \
+    X(DOSSIER_INSERT, "INSERT INTO dossier (id, kind, station, creator, owner, secret, flags, seen, dots) "           \
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                                  \
+    X(DOSSIER_UPDATE,                                                                                                 \
+        "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8 "   \
+        "WHERE rid = ?1")                                                                                             \
+    X(DOSSIER_DEL, "DELETE FROM dossier WHERE rid = ?1")                                                              \
+    X(DOSSIER_DOTS, "SELECT dots FROM dossier WHERE rid = ?1")                                                        \
+    X(DOSSIER_SET_DOTS, "UPDATE dossier SET dots = ?2 WHERE rid = ?1")                                                \
+    X(DOSSIER_UPDATE_DOTS,                                                                                            \
+        "UPDATE dossier SET kind = ?2, station = ?3, creator = ?4, owner = ?5, secret = ?6, flags = ?7, seen = ?8, "  \
+        "dots = ?9 WHERE rid = ?1")                                                                                   \
+    X(TOUCH_ADD, "INSERT INTO touch (d, node, epoch, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")            \
+    X(TOUCH_CLEAR, "DELETE FROM touch WHERE d = ?1")                                                                  \
     X(TOUCH_SCAN, "SELECT node, epoch, seq FROM touch WHERE d = ?1 ORDER BY node, epoch, seq")
 
 enum store_sql {
@@ -95,6 +96,7 @@ struct store_sqlite {
     struct sql_slot spaces[SPACE_COUNT][SPACE_VERB_COUNT];
     struct store_index *index;
     struct store_log log;
+    struct store_last last;
     struct rid_entry rids[RID_CACHE_COUNT];
     struct rid_entry absent; /* rid 1: the open transaction has looked for this dossier and not found it */
 };
@@ -103,6 +105,7 @@ struct store_sqlite {
 MUST_USE enum err store_sql_fixed(struct store_sqlite *q, enum store_sql number, sqlite3_stmt **out);
 MUST_USE enum err store_sql_rid(struct store_sqlite *q, struct dossier_id id, int64_t *out); /* ERR_NOT_FOUND */
 MUST_USE enum err store_sql_may_write(struct store_sqlite *q);
+bool store_sql_is_lost(const struct store_sqlite *q); /* SQLite has ended the open transaction on its own */
 enum err store_sql_wrote(struct store_sqlite *q, enum err e); /* returns e, remembering what dooms the transaction */
 
 /* store_sql_schema.c */

@@ -29,8 +29,7 @@ static struct rid_entry *rid_place(struct store_sqlite *q, struct dossier_id id)
 static bool rid_cached(struct store_sqlite *q, struct dossier_id id, int64_t *out)
 {
     const struct rid_entry *place = rid_place(q, id);
-    bool is_lost = q->is_in_transaction && sqlite3_get_autocommit(q->db) != 0;
-    if (is_lost || place->rid == 0 || dossier_id_compare(place->id, id) != 0) {
+    if (store_sql_is_lost(q) || place->rid == 0 || dossier_id_compare(place->id, id) != 0) {
         return false;
     }
     *out = place->rid;
@@ -105,24 +104,39 @@ static enum err read_dossier(sqlite3_stmt *stmt, struct dossier *out)
     return ERR_OK;
 }
 
+static enum err copy_dossier(struct arena *a, const struct dossier *d, struct dossier *out)
+{
+    struct bytes seen = { 0 };
+    enum err e = arena_dup(a, d->seen, &seen);
+    if (e == ERR_OK) {
+        *out = *d;
+        out->seen = seen;
+    }
+    return e;
+}
+
 enum err store_sql_dossier_get(struct store *s, struct dossier_id id, struct arena *a, struct dossier *out)
 {
     struct store_sqlite *q = own(s);
     int64_t rid = 0;
     sqlite3_stmt *stmt = NULL;
+    struct bytes dots = { 0 };
     enum err e = store_sql_rid(q, id, &rid);
+    const struct dossier *last = e == ERR_OK ? store_last_dossier(&q->last, rid, &dots) : NULL;
+    if (last != NULL && !store_sql_is_lost(q)) {
+        return copy_dossier(a, last, out);
+    }
     if (e != ERR_OK || (e = store_sql_fixed(q, STORE_SQL_DOSSIER_GET, &stmt)) != ERR_OK) {
         return e;
     }
     (void)sqlite3_bind_int64(stmt, 1, rid);
     bool has_row = false;
     struct dossier d;
-    struct bytes seen;
     e = sql_step(stmt, &has_row);
     if (e == ERR_OK && (e = has_row ? read_dossier(stmt, &d) : ERR_DAMAGED) == ERR_OK &&
-        (e = arena_dup(a, d.seen, &seen)) == ERR_OK) {
-        d.seen = seen;
-        *out = d;
+        (e = sql_column_blob(stmt, 8, &dots)) == ERR_OK) {
+        store_last_keep_dossier(&q->last, q->db, rid, &d, dots);
+        e = copy_dossier(a, &d, out);
     }
     sql_give(&q->fixed[STORE_SQL_DOSSIER_GET], stmt);
     return e;
@@ -196,6 +210,9 @@ static enum err dots_load(struct store_sqlite *q, int64_t rid, struct dots *out)
     sqlite3_stmt *stmt = NULL;
     struct bytes blob = { 0 };
     bool has_row = false;
+    if (store_last_dossier(&q->last, rid, &blob) != NULL && !store_sql_is_lost(q)) {
+        return dots_read(blob, out);
+    }
     enum err e = store_sql_fixed(q, STORE_SQL_DOSSIER_DOTS, &stmt);
     if (e != ERR_OK) {
         return e;
@@ -282,6 +299,7 @@ static enum err insert_dossier(struct store_sqlite *q, const struct dossier *d, 
 static enum err update_dossier(struct store_sqlite *q, int64_t rid, const struct dossier *d, const struct dots *dots)
 {
     uint8_t blob[DOSSIER_DOTS_BYTES];
+    store_last_drop_dossier(&q->last, rid);
     enum store_sql number = dots == NULL ? STORE_SQL_DOSSIER_UPDATE : STORE_SQL_DOSSIER_UPDATE_DOTS;
     sqlite3_stmt *stmt = NULL;
     enum err e = store_sql_fixed(q, number, &stmt);
@@ -359,6 +377,7 @@ static enum err delete_dossier(struct store_sqlite *q, struct dossier_id id)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
     }
     *rid_place(q, id) = (struct rid_entry){ 0 };
+    store_last_drop(&q->last);
     e = store_sql_rows_clear(q, rid);
     if (e == ERR_OK) {
         e = run_on_rid(q, STORE_SQL_TOUCH_CLEAR, rid);
@@ -455,6 +474,7 @@ static enum err add_touch(struct store_sqlite *q, struct dossier_id id, struct d
     if (!dots_add(&dots, dot)) {
         return add_touch_line(q, rid, dot);
     }
+    store_last_drop_dossier(&q->last, rid);
     e = store_sql_fixed(q, STORE_SQL_DOSSIER_SET_DOTS, &stmt);
     if (e != ERR_OK) {
         return e;

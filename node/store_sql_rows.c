@@ -350,6 +350,10 @@ enum err store_sql_row_get(struct store *s, enum entity entity, struct record_id
     }
     int64_t rid = 0;
     sqlite3_stmt *stmt = NULL;
+    const struct row *last = store_last_row(&q->last, entity, id);
+    if (last != NULL && !store_sql_is_lost(q)) {
+        return copy_row(a, t->desc, last, out);
+    }
     enum err e = store_sql_rid(q, record_dossier(id), &rid);
     if (e != ERR_OK || (e = take_verb(q, t, ROW_GET, &stmt)) != ERR_OK) {
         return e;
@@ -362,6 +366,7 @@ enum err store_sql_row_get(struct store *s, enum entity entity, struct record_id
     if (e == ERR_OK && !has_row) {
         e = ERR_NOT_FOUND;
     } else if (e == ERR_OK && (e = read_row(stmt, t->desc, values, &row)) == ERR_OK) {
+        store_last_keep_row(&q->last, q->db, t->desc, &row);
         e = copy_row(a, t->desc, &row, out);
     }
     sql_give(&t->verbs[ROW_GET], stmt);
@@ -376,6 +381,7 @@ static enum err write_row(
     if (e != ERR_OK) {
         return e;
     }
+    store_last_drop_row(&q->last, row->entity, row->id);
     bind_row(stmt, t->desc, rid, row);
     return sql_run(&t->verbs[verb], stmt);
 }

@@ -39,9 +39,14 @@ static enum err run_fixed(struct store_sqlite *q, enum store_sql number)
 
 /* ---- transactions ---- */
 
+bool store_sql_is_lost(const struct store_sqlite *q)
+{
+    return q->is_in_transaction && sqlite3_get_autocommit(q->db) != 0;
+}
+
 static void notice_lost_transaction(struct store_sqlite *q)
 {
-    if (q->doom == ERR_OK && sqlite3_get_autocommit(q->db) != 0) {
+    if (q->doom == ERR_OK && store_sql_is_lost(q)) {
         q->doom = ERR_IO;
     }
 }
@@ -72,6 +77,7 @@ static void end_by_rollback(struct store_sqlite *q)
     q->doom = ERR_OK;
     store_index_end(q->index, false);
     store_log_forget(&q->log);
+    store_last_end(&q->last);
     memset(q->rids, 0, sizeof(q->rids));
 }
 
@@ -93,6 +99,7 @@ static enum err store_begin(struct store *s)
     q->absent.rid = 0;
     if (e == ERR_OK) {
         store_index_begin(q->index);
+        store_last_begin(&q->last, q->db);
     }
     return e;
 }
@@ -111,6 +118,7 @@ static enum err store_commit(struct store *s, bool durable)
     if (e == ERR_OK) {
         q->is_in_transaction = false;
         store_index_end(q->index, true);
+        store_last_end(&q->last);
         return ERR_OK;
     }
     q->is_poisoned = q->is_poisoned || e == ERR_IO;
@@ -259,6 +267,7 @@ static enum err store_scan(struct store *s, enum store_space space, struct bytes
 
 static enum err clear_tables(struct store_sqlite *q)
 {
+    store_last_drop(&q->last);
     enum err e = sql_exec(q->db,
         "DELETE FROM touch; DELETE FROM kv_conflict; DELETE FROM kv_contested; DELETE FROM kv_urgent; DELETE FROM kv_gap; "
         "UPDATE dossier SET owner = 0, seen = x'', dots = x''");

@@ -166,7 +166,7 @@ static void step_map(struct pair *p)
 
 static void step_dossier(struct pair *p)
 {
-    struct dossier d = some_dossier(draw(p, DOSSIERS));
+    struct dossier d = some_dossier(draw(p, 2) == 0 ? draw(p, 3) : draw(p, DOSSIERS));
     d.owner = draw(p, UINT32_MAX);
     d.flags = draw(p, 2);
     ok(p->a->s->ops->dossier_put(p->a->s, &d));
@@ -175,11 +175,14 @@ static void step_dossier(struct pair *p)
     struct dossier_id id = some_dossier_id(draw(p, DOSSIERS));
     enum err e = p->a->s->ops->touch_add(p->a->s, id, dot);
     is(p->b->s->ops->touch_add(p->b->s, id, dot), e);
+    dot.seq++;
+    e = p->a->s->ops->dossier_touched(p->a->s, &d, dot);
+    is(p->b->s->ops->dossier_touched(p->b->s, &d, dot), e);
 }
 
 static void step_row(struct pair *p)
 {
-    struct record_id id = some_record_id(draw(p, DOSSIERS), draw(p, RECORDS));
+    struct record_id id = some_record_id(draw(p, 2) == 0 ? draw(p, 3) : draw(p, DOSSIERS), draw(p, RECORDS));
     enum entity entity = draw(p, 2) == 0 ? ENTITY_CUSTOMER : ENTITY_CONTACT_POINT;
     const struct entity_desc *d = catalogue_entity(entity);
     struct row row = some_row(&p->a->a, entity, id, draw(p, 40));
@@ -221,9 +224,30 @@ static void step_find(struct pair *p)
     assert_memory_equal(x, y, sizeof(x));
 }
 
+/* The same few again and again, between writes, rollbacks and reopenings: what a store remembers of its last answer
+ * must never be an old one. */
+static void step_get(struct pair *p)
+{
+    struct record_id id = some_record_id(draw(p, 3), draw(p, 2));
+    struct dossier_id dossier = record_dossier(id);
+    struct dossier d[2];
+    struct row row[2];
+    const struct store_ops *x = p->a->s->ops;
+    const struct store_ops *y = p->b->s->ops;
+    enum err e = x->dossier_get(p->a->s, dossier, &p->a->a, &d[0]);
+    is(y->dossier_get(p->b->s, dossier, &p->a->a, &d[1]), e);
+    assert_true(e != ERR_OK || dossier_equal(&d[0], &d[1]));
+    e = x->row_get(p->a->s, ENTITY_CUSTOMER, id, &p->a->a, &row[0]);
+    is(y->row_get(p->b->s, ENTITY_CUSTOMER, id, &p->a->a, &row[1]), e);
+    assert_true(e != ERR_OK || row_equal(&row[0], &row[1]));
+}
+
 static void step(struct pair *p)
 {
     uint32_t what = draw(p, 100);
+    for (uint32_t i = draw(p, 3); i > 0; i--) {
+        step_get(p);
+    }
     if (what < 8) {
         step_transaction(p);
     } else if (what < 20) {

@@ -287,6 +287,37 @@ static void a_transaction_lost_below_is_noticed(void **state)
     assert_null(got(t, t->s, SPACE_META, "later"));
 }
 
+/* What was read last is remembered for the transaction that follows, unless somebody wrote meanwhile. */
+static void what_others_wrote_is_seen(void **state)
+{
+    struct subject *t = subject_of(state);
+    sqlite3 *other = NULL;
+    struct row row;
+    struct dossier d;
+    begin(t);
+    put_dossier(t, 1);
+    insert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 1);
+    commit(t);
+    assert_int_equal(sqlite3_open(sqlite3_db_filename(t->db, "main"), &other), SQLITE_OK);
+    for (int round = 0; round < 2; round++) {
+        ok(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row));
+        ok(t->s->ops->dossier_get(t->s, some_dossier_id(1), &t->a, &d));
+        assert_int_equal(row.is_deleted, round);
+        if (round == 0) {
+            assert_int_equal(sqlite3_exec(other, "UPDATE e_customer SET _deleted = 1; UPDATE dossier SET owner = 77",
+                                 NULL, NULL, NULL),
+                SQLITE_OK);
+        }
+        begin(t);
+        ok(t->s->ops->row_get(t->s, ENTITY_CUSTOMER, some_record_id(1, 0), &t->a, &row));
+        ok(t->s->ops->dossier_get(t->s, some_dossier_id(1), &t->a, &d));
+        assert_true(row.is_deleted);
+        assert_int_equal(d.owner, 77);
+        t->s->ops->rollback(t->s);
+    }
+    (void)sqlite3_close(other);
+}
+
 /* No statement but the count may walk a whole table or sort. */
 static void assert_no_walks(struct subject *t)
 {
@@ -341,6 +372,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failed_write_dooms_its_transaction, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rolled_back_full_disk_does_not_poison, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_transaction_lost_below_is_noticed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_others_wrote_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(indexed_questions_walk_no_table, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("store_sqlite", tests, NULL, NULL);
