@@ -203,10 +203,11 @@ static enum err commit(struct writing *w, struct write_group *group, enum action
     struct write_request req = {
         .author = w->v.user->number, .purpose = w->v.purpose, .groups = group, .group_count = 1
     };
-    enum err e = app_begin(app);
+    enum err e = view_open(&w->v);
     if (e != ERR_OK) {
         return e;
     }
+    w->v.is_open = false;
     e = core_write(&app->core, w->v.a, w->v.rq->now, &req, dot, &w->v.rq->why);
     struct audit_entry *note = e == ERR_OK ? view_note(&w->v, event_of(action), w->d, &group->records[0].id) : NULL;
     if (e == ERR_OK && note == NULL) {
@@ -402,7 +403,10 @@ static enum err verb_new(struct request *rq)
 
 static enum err load_row(struct writing *w, enum action action)
 {
-    enum err e = find_place(w, w->d, action);
+    enum err e = view_open(&w->v);
+    if (e == ERR_OK) {
+        e = find_place(w, w->d, action);
+    }
     if (e == ERR_OK) {
         e = w->v.app->store->ops->row_get(w->v.app->store, w->d->entity, w->id, w->v.a, &w->row);
         if (e == ERR_NOT_FOUND || (e == ERR_OK && w->row.is_deleted)) {
@@ -494,7 +498,11 @@ static enum err verb_set(struct request *rq)
     if (e == ERR_OK) {
         e = change_row(&w, &rec);
     }
-    return e == ERR_OK ? write_existing(&w, &rec, ACTION_UPDATE) : e;
+    if (e == ERR_OK) {
+        e = write_existing(&w, &rec, ACTION_UPDATE);
+    }
+    view_leave(&w.v);
+    return e;
 }
 
 static enum err verb_delete(struct request *rq)
@@ -512,7 +520,11 @@ static enum err verb_delete(struct request *rq)
     if (e == ERR_OK) {
         e = ask_all(&w, &w.facts, ACTION_DELETE);
     }
-    return e == ERR_OK ? write_existing(&w, &rec, ACTION_DELETE) : e;
+    if (e == ERR_OK) {
+        e = write_existing(&w, &rec, ACTION_DELETE);
+    }
+    view_leave(&w.v);
+    return e;
 }
 
 /* --- decide

@@ -371,10 +371,26 @@ enum err view_append_notes(struct viewing *v)
     return e;
 }
 
+enum err view_open(struct viewing *v)
+{
+    enum err e = v->is_open ? ERR_OK : app_begin(v->app);
+    v->is_open = e == ERR_OK;
+    return e;
+}
+
+void view_leave(struct viewing *v)
+{
+    if (v->is_open) {
+        v->app->store->ops->rollback(v->app->store);
+        v->is_open = false;
+    }
+}
+
 enum err view_release(struct viewing *v, json_t *result)
 {
-    enum err e = app_begin(v->app);
+    enum err e = view_open(v);
     if (e == ERR_OK) {
+        v->is_open = false;
         e = app_end_unseen(v->app, view_append_notes(v));
     }
     if (e != ERR_OK) {

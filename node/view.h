@@ -27,6 +27,7 @@ struct viewing {
     const struct member_user *user;
     enum purpose purpose;
     int64_t today; /* yyyymmdd at the stations, UTC+8 */
+    bool is_open; /* a transaction: see view_open */
     bool has_facts; /* of the dossier looked at last */
     struct view_facts facts;
     struct audit_entry **notes; /* what the audit log will say, written by view_release */
@@ -109,6 +110,10 @@ struct audit_entry *view_note(
 void view_note_dossier(struct viewing *v, struct audit_entry *note, struct dossier_id id);
 void view_note_field(struct audit_entry *note, const struct field *f, const struct access_answer *answer);
 
+/* Begins the transaction that a write or view_release will end, unless it stands open: what is read from now on is what
+ * the write finds. view_leave takes it back if neither came; nothing was written then. */
+MUST_USE enum err view_open(struct viewing *v);
+void view_leave(struct viewing *v);
 /* Appends the notes inside a transaction that the caller has begun (writes), or in one of their own. */
 MUST_USE enum err view_append_notes(struct viewing *v);
 /* Makes the notes durable, then gives the result to the request; takes over result either way. */

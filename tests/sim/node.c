@@ -215,6 +215,10 @@ enum err node_open(struct sim_node *n)
         n->passphrase++;
         e = app_open(PLACE_HOME, passphrase_of(n), &n->app, &why);
     }
+    if (e == ERR_OK && n->may_be_lost) {
+        e = vault_verify(
+            n->app->vault, &why); /* a page that only the log held whole may not be one of those read yet */
+    }
     if (e == ERR_OK) {
         take_over(n);
         e = sync_new(&n->app->core, &n->sync);
