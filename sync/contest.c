@@ -20,7 +20,19 @@ struct gather {
     void *ctx;
     struct dossier dossier;
     const struct open_part *part;
+    bool remembers; /* notes the writers of all fields of the class */
 };
+
+static enum class_ class_of(const struct field *f)
+{
+    return f == NULL ? CLASS_BUSINESS : class_key(f->class_);
+}
+
+void core_note_writer(struct core *c, const struct cell_place *at, struct dot dot)
+{
+    uint64_t bit = writers_bit(at->id, (uint32_t)at->desc->entity, at->field == NULL ? 0 : at->field->number);
+    writers_note(&c->writers, record_dossier(at->id), class_of(at->field), dot, bit);
+}
 
 static enum err copy_context(struct arena *a, const struct vv *from, struct vv *out)
 {
@@ -39,6 +51,9 @@ static enum err give_cell(void *ctx, const struct cell_place *at, const struct p
 {
     struct gather *ga = ctx;
     const struct part_head *head = &ga->part->head;
+    if (ga->remembers) {
+        core_note_writer(ga->c, at, ga->part->v->header.dot);
+    }
     if (at->desc != ga->d || record_id_compare(at->id, ga->id) != 0 || (!ga->any_field && at->field != ga->field)) {
         return ERR_OK;
     }
@@ -88,7 +103,7 @@ static enum err gather_group(struct gather *ga, const struct commit_view *v, con
 {
     struct part_cursor cursor = group_parts(g);
     struct part_item p;
-    enum class_ need = ga->field == NULL ? CLASS_BUSINESS : class_key(ga->field->class_);
+    enum class_ need = class_of(ga->field);
     const struct quarantine_place whole = {
         .dossier = ga->dossier.id, .dot = v->header.dot, .group = g->index, .part = QUARANTINE_WHOLE_GROUP
     };
@@ -108,7 +123,7 @@ static enum err gather_group(struct gather *ga, const struct commit_view *v, con
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-static enum err gather_commit(struct gather *ga, struct dot dot, bool may_be_gone)
+static enum err gather_commit(struct gather *ga, struct dot dot)
 {
     uint8_t key[DOT_KEY_BYTES];
     struct bytes bytes = { 0 };
@@ -121,7 +136,7 @@ static enum err gather_commit(struct gather *ga, struct dot dot, bool may_be_gon
         e = commit_parse(bytes, &v);
     }
     if (e != ERR_OK) {
-        return e == ERR_NOT_FOUND ? (may_be_gone ? ERR_OK : ERR_DAMAGED) : e;
+        return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
     }
     struct body_cursor cursor = commit_groups(&v);
     while ((e = commit_next_group(&cursor, &g)) == ERR_OK) {
@@ -154,21 +169,52 @@ enum err core_collect_dot(void *ctx, struct dot dot)
     return ERR_OK;
 }
 
-/* of: all that can have written the field; NULL: nobody remembers, so everything about the dossier is looked at. */
-static enum err gather_all(struct gather *ga, const struct writers_of *of)
+/* Every commit about the dossier. */
+static enum err gather_touching(struct gather *ga)
 {
     struct dots ds = { .a = ga->a };
+    enum err e = ga->c->store->ops->touch_scan(ga->c->store, ga->dossier.id, core_collect_dot, &ds);
+    for (size_t i = 0; e == ERR_OK && i < ds.count; i++) {
+        e = gather_commit(ga, ds.at[i]);
+    }
+    return e;
+}
+
+/* Those that can have written the field. */
+static enum err gather_writers(struct gather *ga, const struct writers_of *of)
+{
+    uint64_t bit = writers_bit(ga->id, (uint32_t)ga->d->entity, ga->field == NULL ? 0 : ga->field->number);
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < of->count; i++) {
+        e = (of->at[i].fields & bit) != 0 ? gather_commit(ga, of->at[i].dot) : ERR_OK;
+    }
+    return e;
+}
+
+static enum err gather_remembering(struct gather *ga)
+{
+    struct core *c = ga->c;
+    enum class_ class_ = class_of(ga->field);
+    const struct writers_of *of = writers_find(&c->writers, ga->dossier.id, class_);
+    if (of != NULL) {
+        return gather_writers(ga, of);
+    }
+    writers_begin(&c->writers, c->mem, ga->dossier.id, class_);
+    ga->remembers = true;
+    enum err e = gather_touching(ga);
+    if (e != ERR_OK) {
+        writers_drop(&c->writers, ga->dossier.id, class_);
+    }
+    return e;
+}
+
+static enum err gather_all(struct gather *ga)
+{
     const struct store_ops *ops = ga->c->store->ops;
     arena_init(&ga->load, ga->c->mem, CORE_ARENA_BYTES);
     enum err e = ops->dossier_get(ga->c->store, record_dossier(ga->id), ga->a, &ga->dossier);
-    if (e == ERR_OK && of != NULL) {
-        ds.at = of->at;
-        ds.count = of->count;
-    } else if (e == ERR_OK) {
-        e = ops->touch_scan(ga->c->store, ga->dossier.id, core_collect_dot, &ds);
-    }
-    for (size_t i = 0; e == ERR_OK && i < ds.count; i++) {
-        e = gather_commit(ga, ds.at[i], of != NULL);
+    if (e == ERR_OK) {
+        e = ga->any_field ? gather_touching(ga) : gather_remembering(ga);
     }
     arena_release(&ga->load);
     return e;
@@ -180,7 +226,7 @@ enum err core_history(struct core *c, struct arena *a, const struct entity_desc 
     struct gather ga = {
         .c = c, .a = a, .d = d, .id = id, .field = field, .any_field = field == NULL, .fn = fn, .ctx = ctx
     };
-    return gather_all(&ga, NULL);
+    return gather_all(&ga);
 }
 
 struct writes {
@@ -209,9 +255,9 @@ static enum err collect_write(void *ctx, const struct history_item *item)
     return ERR_OK;
 }
 
-_Static_assert((int)CONTESTED_KEY_BYTES == (int)WRITERS_KEY_BYTES, "both name a field of a record");
+enum { CONTESTED_KEY_BYTES = RECORD_ID_BYTES + 8 };
 
-void core_contested_key(struct record_id id, enum entity entity, uint32_t field, uint8_t out[CONTESTED_KEY_BYTES])
+static void contested_key(struct record_id id, enum entity entity, uint32_t field, uint8_t out[CONTESTED_KEY_BYTES])
 {
     memcpy(out, id.b, RECORD_ID_BYTES);
     for (size_t i = 0; i < 4; i++) {
@@ -359,14 +405,6 @@ static enum err show(struct arena *a, const struct entity_desc *d, const struct 
     return ERR_OK;
 }
 
-static void remember_writers(struct core *c, const uint8_t key[CONTESTED_KEY_BYTES], const struct writes *w)
-{
-    writers_begin(&c->writers, c->mem, key);
-    for (size_t i = 0; i < w->count; i++) {
-        writers_note(&c->writers, key, w->at[i].dot);
-    }
-}
-
 enum err core_contest(struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f,
     struct row *row, struct versions *versions)
 {
@@ -377,14 +415,10 @@ enum err core_contest(struct core *c, struct arena *a, const struct entity_desc 
     const struct field *as = f == NULL ? &deletion_field : f;
     struct field_verdict verdict = { .conflict_count = 0 };
     uint8_t key[CONTESTED_KEY_BYTES];
-    core_contested_key(row->id, d->entity, as->number, key);
-    const struct writers_of *of = writers_find(&c->writers, key);
-    enum err e = gather_all(&ga, of);
+    contested_key(row->id, d->entity, as->number, key);
+    enum err e = gather_all(&ga);
     if (e == ERR_OK && w.count == 0) {
         e = ERR_BUG; /* whoever asks has just applied a write of it */
-    }
-    if (e == ERR_OK && of == NULL) {
-        remember_writers(c, key, &w);
     }
     if (e == ERR_OK) {
         e = merge_field(&work, members_group_id(c->members), row->id, d, as, w.at, w.count, &verdict);
@@ -408,7 +442,7 @@ enum err core_is_open(
     uint8_t key[CONTESTED_KEY_BYTES];
     struct bytes ids = { 0 };
     bool is_open = false;
-    core_contested_key(id, d->entity, f == NULL ? 0 : f->number, key);
+    contested_key(id, d->entity, f == NULL ? 0 : f->number, key);
     enum err e = c->store->ops->get(c->store, SPACE_CONTESTED, BYTES_OF(key), a, &ids);
     for (size_t i = 0; e == ERR_OK && !is_open && i + CONFLICT_ID_BYTES <= ids.len; i += CONFLICT_ID_BYTES) {
         struct bytes bytes = { 0 };

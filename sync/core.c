@@ -264,6 +264,7 @@ enum err core_reload(struct core *c, struct arena *a)
     c->heads.count = 0;
     c->pending = 0;
     marks_forget(&c->marks);
+    writers_free(&c->writers);
     c->waiting = 0;
     enum err e = reload_members(c);
     if (e == ERR_OK) {

@@ -230,9 +230,8 @@ bool core_manages(const struct member_user *user, uint32_t station);
 /* A login now means another user, or nobody: owners of the dossiers assigned to it are worked out again. */
 MUST_USE enum err core_refresh_owners(struct core *c, struct bytes login);
 
-/* The name of a field (number 0: the deletion mark) of a record in SPACE_CONTESTED and among the writers. */
-enum { CONTESTED_KEY_BYTES = RECORD_ID_BYTES + 8 };
-void core_contested_key(struct record_id id, enum entity entity, uint32_t field, uint8_t out[CONTESTED_KEY_BYTES]);
+/* A cell of this commit is being applied: sync/writers.h. */
+void core_note_writer(struct core *c, const struct cell_place *at, struct dot dot);
 
 /* Removes all conflict entries of a dossier. */
 MUST_USE enum err core_drop_conflicts(struct core *c, struct dossier_id dossier);
