@@ -198,8 +198,10 @@ static void check_epoch(struct sim_node *n, uint32_t before)
     if (n->must_change_epoch && now == before) {
         sim_fail(n->sim, SIM_WRONG, "I4", "node %u opened in doubt and kept epoch %u", n->number, now);
     }
-    bool is_free = n->may_change_epoch || n->is_rolled_back || n->has_forked;
-    if (!n->must_change_epoch && !is_free && now != before) {
+    bool is_free = n->must_change_epoch || n->may_change_epoch || n->is_rolled_back || n->has_forked;
+    if (!is_free && now != before && disk_sim_take_failure(n->place.disk)) {
+        sim_fired(n->sim, n->io_by); /* the proof could not be read or written */
+    } else if (!is_free && now != before) {
         sim_fail(n->sim, SIM_WRONG, "I4", "node %u changed epoch %u to %u without a doubt", n->number, before, now);
     }
 }
