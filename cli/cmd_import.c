@@ -18,6 +18,7 @@ enum {
     BYTES_PER_BATCH = 2 << 20, /* rows may be long */
     ROW_MAX_BYTES = CSV_ROW_BYTES_MAX + 4096, /* with the lengths of its cells */
     MAP_MAX_BYTES = 16384,
+    SHOWN_MAX = 20, /* refused rows on the screen; the file has all */
 };
 
 struct import {
@@ -270,6 +271,19 @@ static enum err open_file(struct import *im)
     return csv_reader_file(im->file, NULL, &im->reader);
 }
 
+static void set_refused(const struct import *im, json_t *result)
+{
+    size_t count = json_array_size(im->refused);
+    json_t *shown = json_array();
+    for (size_t i = 0; i < count && (im->c->is_json || i < SHOWN_MAX); i++) {
+        (void)json_array_append(shown, json_array_get(im->refused, i));
+    }
+    if (json_array_size(shown) < count) {
+        (void)json_object_set_new(result, "refused_rows", json_integer((json_int_t)count));
+    }
+    (void)json_object_set_new(result, "refused", shown);
+}
+
 enum err cmd_import(struct cli *c)
 {
     struct import im = { .c = c, .rows = json_array(), .refused = json_array(), .mem = app_mem(ROW_MAX_BYTES * 2) };
@@ -292,7 +306,7 @@ enum err cmd_import(struct cli *c)
         c->result = json_object();
         (void)json_object_set_new(c->result, "imported", json_integer(im.imported));
         (void)json_object_set_new(c->result, "skipped", json_integer(im.skipped));
-        (void)json_object_set(c->result, "refused", im.refused);
+        set_refused(&im, c->result);
         (void)json_object_set(c->result, "ignored", im.ignored);
     }
     ask_close(im.ask);

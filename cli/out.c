@@ -29,6 +29,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("bytes", "字节", "bytes")                           \
     X("caught_up", "已对齐", "caught up")                 \
     X("code", "邀请码", "code")                           \
+    X("column", "列名", "column")                         \
     X("commit", "提交号", "commit")                       \
     X("commits", "提交数", "commits")                     \
     X("conflict_entries", "冲突条数", "conflict entries") \
@@ -58,6 +59,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("free_bytes", "剩余字节", "bytes free")             \
     X("hours", "小时", "hours")                           \
     X("id", "编号", "id")                                 \
+    X("ignored", "没有用到的列", "columns not used")      \
     X("imported", "收下", "imported")                     \
     X("in_sync", "已对账", "in sync")                     \
     X("kind", "类型", "kind")                             \
@@ -94,6 +96,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("record", "记录", "record")                         \
     X("recovery_key", "恢复密钥", "recovery key")         \
     X("refused", "退回", "refused")                       \
+    X("refused_rows", "退回行数", "rows refused")         \
     X("reserve_bytes", "保留字节", "bytes reserved")      \
     X("result", "结果", "result")                         \
     X("revoked", "已吊销", "revoked")                     \

@@ -107,6 +107,12 @@ rc 3 at s1 zhao import "$D/none.csv" --entity customer
 printf '\0\0\0' > "$D/zero.csv"; rc 1 at s1 zhao import "$D/zero.csv" --entity customer
 printf 'x,y\n1,2\n' > "$D/unknown.csv"; rc 2 at s1 zhao import "$D/unknown.csv" --entity customer; has 'says --map' "$(cat "$D/err")" '--map'
 printf '姓名\n张三\n' > "$D/ok.csv"; rc 2 at s1 zhao import "$D/ok.csv" --entity customer --map '名字=full_name'; has 'names the column' "$(cat "$D/err")" '名字'
+# Many refused rows: the first stand on the screen, all of them in the file and in the JSON.
+{ printf '姓名,手机\n'; for i in $(seq 50); do printf '张%d,12\n' "$i"; done; } > "$D/bad.csv"
+rc 0 at s1 zhao import "$D/bad.csv" --entity customer
+is 'refused rows on the screen' "$(grep -c 手机 "$D/out")" 20
+is 'refused rows in the file' "$(($(wc -l < "$D/bad.csv.refused.csv") - 1))" 50
+rc 0 at s1 zhao import "$D/bad.csv" --entity customer --json; is 'refused rows in the JSON' "$(jq '.refused | length' "$D/out")" 50
 rc 0 at s1 zhao import "$D/ok.csv" --entity customer --dry-run --json; is 'dry run counts' "$(jq .imported "$D/out")" 1
 is 'dry run writes nothing' "$(at s1 zhao find customer full_name=张三 --purpose P1 --json | jq length)" 0
 finish
