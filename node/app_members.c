@@ -446,9 +446,7 @@ enum err app_revoke(struct app *app, uint32_t node, const char *reason, const st
     e = member_add_revoke(app, node, &cut, reason);
     /* Later parts must be out of the revoked node's reach: new keys for every station it could read. */
     for (uint32_t s = 0; e == ERR_OK && s <= members_station_count(app->members); s++) {
-        struct member_node as_was = *members_node(app->members, node);
-        as_was.revoked_at = 0;
-        if (members_node_in_scope(&as_was, s)) {
+        if (members_node_covers(members_node(app->members, node), s)) {
             e = member_add_key_epoch(app, s);
         }
     }

@@ -88,8 +88,9 @@ static enum err make_row(struct importing *im, struct batch *b, size_t row)
 {
     uint32_t *place = seen_place(im, im->marks[row]);
     const struct import_cells *cells = &b->cells[row - b->first];
-    struct why why = { .zh = { 0 } };
+    UNFILLED struct why why;
     size_t bad = IMPORT_COLUMNS_MAX;
+    why_clear(&why);
     if (im->is_known[row] || *place != 0) {
         im->skipped++;
         return ERR_OK;

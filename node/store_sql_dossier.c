@@ -298,7 +298,7 @@ static enum err insert_dossier(struct store_sqlite *q, const struct dossier *d, 
 
 static enum err update_dossier(struct store_sqlite *q, int64_t rid, const struct dossier *d, const struct dots *dots)
 {
-    uint8_t blob[DOSSIER_DOTS_BYTES];
+    UNFILLED uint8_t blob[DOSSIER_DOTS_BYTES];
     store_last_drop_dossier(&q->last, rid);
     enum store_sql number = dots == NULL ? STORE_SQL_DOSSIER_UPDATE : STORE_SQL_DOSSIER_UPDATE_DOTS;
     sqlite3_stmt *stmt = NULL;
@@ -457,7 +457,7 @@ enum err store_sql_dossier_each(struct store *s, store_dossier_fn fn, void *ctx)
 
 static enum err add_touch(struct store_sqlite *q, struct dossier_id id, struct dot dot)
 {
-    uint8_t blob[DOSSIER_DOTS_BYTES];
+    UNFILLED uint8_t blob[DOSSIER_DOTS_BYTES];
     struct dots dots = { .count = 0 };
     sqlite3_stmt *stmt = NULL;
     int64_t rid = 0;

@@ -361,7 +361,7 @@ enum err store_sql_row_get(struct store *s, enum entity entity, struct record_id
     bind_id(stmt, rid, &id);
     bool has_row = false;
     struct row row = { .id = id };
-    struct value values[FIELDS_PER_ENTITY_MAX];
+    UNFILLED struct value values[FIELDS_PER_ENTITY_MAX];
     e = sql_step(stmt, &has_row);
     if (e == ERR_OK && !has_row) {
         e = ERR_NOT_FOUND;
@@ -534,7 +534,7 @@ static bool is_enough(const struct finding *f)
 
 static enum err visit_found(struct finding *f, sqlite3_stmt *stmt)
 {
-    struct value values[FIELDS_PER_ENTITY_MAX];
+    UNFILLED struct value values[FIELDS_PER_ENTITY_MAX];
     enum err e = ERR_OK;
     f->q->scan_depth++;
     while (e == ERR_OK && !is_enough(f)) {

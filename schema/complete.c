@@ -83,7 +83,8 @@ static enum err contact_point(const struct record_rules *r)
         return ERR_OK; /* refused as a missing field */
     }
     struct bytes norm = { 0 };
-    struct why inner = { 0 };
+    UNFILLED struct why inner;
+    why_clear(&inner);
     enum err e =
         contact_normalise(at(r, CONTACT_POINT_TYPE)->i, r->a, at(r, CONTACT_POINT_VALUE_RAW)->s, &norm, &inner);
     if (e == ERR_INVALID) {

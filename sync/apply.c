@@ -24,7 +24,7 @@ struct building {
 struct judged {
     struct cell_place at;
     struct part_cell cell;
-    size_t row;
+    struct building *row;
 };
 
 struct applying {
@@ -35,7 +35,7 @@ struct applying {
     struct dossier *dossier;
     bool is_stored; /* the dossier is in the store */
     const struct own_part **own; /* see core_internal.h */
-    struct building *rows;
+    struct building **rows; /* each stays where it is */
     size_t row_count;
     size_t row_capacity;
     struct building *last; /* the row of the cell before */
@@ -57,9 +57,10 @@ struct applying {
     uint32_t scope;
 };
 
+/* b is empty. */
 static enum err building_load(struct applying *ap, const struct entity_desc *d, struct record_id id, struct building *b)
 {
-    *b = (struct building){ .desc = d };
+    b->desc = d;
     if (ap->is_stored) {
         enum err e = ap->c->store->ops->row_get(ap->c->store, d->entity, id, ap->a, &b->row);
         if (e == ERR_OK) {
@@ -89,7 +90,7 @@ static enum err building_room(struct applying *ap)
     if (capacity > GROUP_ROWS_MAX) {
         return ERR_LIMIT;
     }
-    struct building *grown = arena_array(ap->a, capacity, sizeof(*grown));
+    struct building **grown = arena_array(ap->a, capacity, sizeof(*grown));
     if (grown == NULL) {
         return ERR_NOMEM;
     }
@@ -98,7 +99,6 @@ static enum err building_room(struct applying *ap)
     }
     ap->rows = grown;
     ap->row_capacity = capacity;
-    ap->last = NULL;
     return ERR_OK;
 }
 
@@ -108,17 +108,20 @@ static enum err building_get(struct applying *ap, const struct entity_desc *d, s
         return ERR_OK;
     }
     for (size_t i = 0; i < ap->row_count; i++) {
-        if (is_row(&ap->rows[i], d, id)) {
-            ap->last = &ap->rows[i];
+        if (is_row(ap->rows[i], d, id)) {
+            ap->last = ap->rows[i];
             return ERR_OK;
         }
     }
     enum err e = building_room(ap);
-    if (e == ERR_OK) {
-        e = building_load(ap, d, id, &ap->rows[ap->row_count]);
+    struct building *b = e == ERR_OK ? arena_alloc(ap->a, sizeof(*b)) : NULL;
+    if (b == NULL) {
+        return e == ERR_OK ? ERR_NOMEM : e;
     }
+    e = building_load(ap, d, id, b);
     if (e == ERR_OK) {
-        ap->last = &ap->rows[ap->row_count++];
+        ap->rows[ap->row_count++] = b;
+        ap->last = b;
     }
     return e;
 }
@@ -158,7 +161,7 @@ static enum err apply_cell(struct applying *ap, const struct part_head *head, co
 {
     const struct field *f = j->at.field;
     const struct part_cell *cell = &j->cell;
-    struct building *b = &ap->rows[j->row];
+    struct building *b = j->row;
     struct dot current = b->versions.at[cell->number];
     core_note_writer(ap->c, &j->at, ap->v->header.dot);
     ap->has_urgent = ap->has_urgent || core_is_urgent(ap->g, &j->at, cell);
@@ -206,7 +209,7 @@ static enum err place_cell(struct applying *ap, const struct cell_place *at, con
         e = cells_room(ap);
     }
     if (e == ERR_OK) {
-        ap->cells[ap->cell_count++] = (struct judged){ .at = *at, .cell = *cell, .row = (size_t)(ap->last - ap->rows) };
+        ap->cells[ap->cell_count++] = (struct judged){ .at = *at, .cell = *cell, .row = ap->last };
     }
     return e;
 }
@@ -379,7 +382,7 @@ static enum err write_rows(struct applying *ap)
     buf_init(&blob, ap->c->mem, 4096);
     enum err e = ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < ap->row_count; i++) {
-        struct building *b = &ap->rows[i];
+        struct building *b = ap->rows[i];
         if (!b->is_changed) {
             continue;
         }
@@ -407,8 +410,8 @@ static uint32_t owner_of_new(struct applying *ap)
 {
     struct owner_search s = { .c = ap->c, .d = catalogue_entity(ENTITY_CUSTOMER_ASSIGNMENT) };
     for (size_t i = 0; i < ap->row_count; i++) {
-        const struct row *row = &ap->rows[i].row;
-        if (ap->rows[i].desc == s.d && !row->is_deleted) {
+        const struct row *row = &ap->rows[i]->row;
+        if (ap->rows[i]->desc == s.d && !row->is_deleted) {
             (void)core_see_assignment(&s, row);
         }
     }

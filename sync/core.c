@@ -442,9 +442,7 @@ enum err core_judge_author(struct core *c, const struct commit_header *h, const 
         return ERR_DENIED;
     }
     /* Whether a revoked node's commit counts was settled by its cut; its scope is judged as it was. */
-    struct member_node as_was = *node;
-    as_was.revoked_at = 0;
-    if (!is_book && !members_node_in_scope(&as_was, g->station)) {
+    if (!is_book && !members_node_covers(node, g->station)) {
         return ERR_DENIED;
     }
     *scope = SCOPE_GROUP;

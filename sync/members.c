@@ -368,7 +368,12 @@ bool members_accepts_dot(const struct members *m, struct dot dot)
 
 bool members_node_in_scope(const struct member_node *n, uint32_t station)
 {
-    if (n->kind == NODE_RELAY || n->revoked_at != 0) {
+    return n->revoked_at == 0 && members_node_covers(n, station);
+}
+
+bool members_node_covers(const struct member_node *n, uint32_t station)
+{
+    if (n->kind == NODE_RELAY) {
         return false;
     }
     if (station == MEMBERS_GROUP_STATION || n->holds_group || n->station == station) {

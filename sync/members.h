@@ -154,6 +154,7 @@ bool members_accepts_dot(const struct members *m, struct dot dot);
 /* May this node hold dossiers of that station at all (own station, scope, group)? Relays and revoked nodes: false.
  * MEMBERS_GROUP_STATION: every other node. */
 bool members_node_in_scope(const struct member_node *n, uint32_t station);
+bool members_node_covers(const struct member_node *n, uint32_t station); /* the same, revoked or not */
 
 /* --- making entries (authority only): each writes one complete signed entry, numbered head+1, into out. The caller
  * stores it and then calls members_append. authority_secret: Ed25519 secret key (64 bytes). Errors are those that

@@ -77,6 +77,13 @@ struct why {
     char en[240];
 };
 
+/* Nothing told yet; the rest of the texts is not touched. */
+static inline void why_clear(struct why *why)
+{
+    why->zh[0] = '\0';
+    why->en[0] = '\0';
+}
+
 /* Sets both texts (cut at a UTF-8 boundary if too long) and returns e, so that callers can `return why_set(…)`. why may
  * be NULL. */
 enum err why_set(struct why *why, enum err e, const char *zh, const char *en);
