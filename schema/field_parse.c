@@ -391,10 +391,12 @@ static enum err parse_number(
 
 enum err field_parse(const struct field *f, struct arena *a, struct bytes text, struct value *out, struct why *why)
 {
-    if (!utf8_is_valid(text)) {
-        return why_field(why, f, ERR_INVALID, "不是有效的 UTF-8 文字", "not valid UTF-8");
+    if (!text_is_clean(text)) {
+        if (!utf8_is_valid(text)) {
+            return why_field(why, f, ERR_INVALID, "不是有效的 UTF-8 文字", "not valid UTF-8");
+        }
+        text = text_trim(text);
     }
-    text = text_trim(text);
     struct value v = VALUE_NONE;
     enum err e = ERR_OK;
     if (text.len == 0) {

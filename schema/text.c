@@ -49,8 +49,7 @@ static size_t ordinary(struct bytes text)
     return (p[0] >= 0xE3 && p[0] <= 0xEC && !is_wide_blank) || is_full_width ? 3 : 0;
 }
 
-/* Only ordinary characters and single spaces between them: what text_trim and text_clean leave as it is. */
-static bool is_clean(struct bytes text)
+bool text_is_clean(struct bytes text)
 {
     bool after_space = true;
     while (text.len > 0) {
@@ -67,7 +66,7 @@ static bool is_clean(struct bytes text)
 
 struct bytes text_trim(struct bytes text)
 {
-    if (is_clean(text)) {
+    if (text_is_clean(text)) {
         return text;
     }
     struct bytes rest = text;
@@ -102,7 +101,7 @@ static void put_gap(uint8_t *to, size_t *n, bool has_break)
 
 enum err text_clean(struct arena *a, struct bytes text, bool is_multiline, struct bytes *out)
 {
-    if (is_clean(text)) {
+    if (text_is_clean(text)) {
         *out = text;
         return ERR_OK;
     }

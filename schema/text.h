@@ -8,6 +8,10 @@
  * input.
  */
 
+/* Only characters that need no care and single spaces between them: valid UTF-8, and text_trim and text_clean leave it
+ * as it is. Most values are; false tells nothing. */
+bool text_is_clean(struct bytes text);
+
 /* Without blanks (any Unicode blank, zero-width ones too) at both ends. A view. */
 struct bytes text_trim(struct bytes text);
 
