@@ -71,6 +71,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("losers", "其他值", "other values")                 \
     X("matches", "登记在", "registered at")               \
     X("meaning", "含义", "meaning")                       \
+    X("member", "成员变更", "change of members")          \
     X("members", "成员名册", "membership entries")        \
     X("missing", "未到的提交", "not arrived here")        \
     X("name", "姓名", "name")                             \

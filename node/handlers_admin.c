@@ -20,8 +20,16 @@ static struct audit_entry noted(const struct request *rq)
     return (struct audit_entry){ .event = AUDIT_MEMBER,
         .user = rq->user->number,
         .roles = rq->user->roles,
-        .count = 1,
         .hlc = hlc_tick(rq->app->core.hlc, rq->now) };
+}
+
+/* The same for one that makes an entry of the membership log, or several: the first is named. */
+static struct audit_entry noted_entry(const struct request *rq)
+{
+    uint8_t hash[32];
+    struct audit_entry note = noted(rq);
+    note.count = members_head(rq->app->members, hash) + 1;
+    return note;
 }
 
 static void set_text(json_t *o, const char *key, const char *text)
@@ -207,7 +215,7 @@ static enum err do_user_add(struct request *rq)
         e = parse_roles(rq, request_text(rq, "roles"), &in.roles);
     }
     if (e == ERR_OK) {
-        const struct audit_entry note = noted(rq);
+        const struct audit_entry note = noted_entry(rq);
         e = app_user_add(rq->app, &in, &number, &note, &rq->why);
     }
     if (e == ERR_OK) {
@@ -241,7 +249,7 @@ static enum err do_user_role(struct request *rq)
         e = parse_roles(rq, request_text(rq, "roles"), &roles);
     }
     if (e == ERR_OK) {
-        const struct audit_entry note = noted(rq);
+        const struct audit_entry note = noted_entry(rq);
         e = app_user_change(rq->app, user->number, &roles, NULL, NULL, &note, &rq->why);
     }
     return e;
@@ -256,7 +264,7 @@ static enum err do_user_disable(struct request *rq)
         e = find_user(rq, &user);
     }
     if (e == ERR_OK) {
-        const struct audit_entry note = noted(rq);
+        const struct audit_entry note = noted_entry(rq);
         e = app_user_change(rq->app, user->number, NULL, &active, NULL, &note, &rq->why);
     }
     return e;
@@ -275,7 +283,7 @@ static enum err do_user_passwd(struct request *rq)
         e = request_need(rq, "password", &password);
     }
     if (e == ERR_OK) {
-        const struct audit_entry note = noted(rq);
+        const struct audit_entry note = noted_entry(rq);
         e = app_user_change(rq->app, user->number, NULL, NULL, &password, &note, &rq->why);
     }
     return e;
@@ -359,7 +367,7 @@ static enum err do_node_revoke(struct request *rq)
     }
     char *text = e == ERR_OK ? arena_cstr(&rq->app->arena, reason) : NULL;
     if (e == ERR_OK) {
-        const struct audit_entry note = noted(rq);
+        const struct audit_entry note = noted_entry(rq);
         e = text == NULL                 ? ERR_NOMEM
             : id <= 0 || id > UINT32_MAX ? ERR_NOT_FOUND
                                          : app_revoke(rq->app, (uint32_t)id, text, &note, &rq->why);
@@ -398,7 +406,7 @@ static enum err do_node_scope(struct request *rq)
         e = parse_scope(rq, request_text(rq, "scope"), &in);
     }
     if (e == ERR_OK) {
-        const struct audit_entry note = noted(rq);
+        const struct audit_entry note = noted_entry(rq);
         e = app_set_scope(rq->app, &in, &note, &rq->why);
     }
     return e;

@@ -2,6 +2,7 @@
  * Owns: reading, checking and exporting the audit log. Invariants: no entry holds a value, and none is added here; a
  * look into the log is itself an entry; who may do it is sync/access.c's table.
  */
+#include "node/member_change.h"
 #include "node/view.h"
 
 #include "schema/base/check.h"
@@ -93,7 +94,13 @@ static json_t *entry_json(const struct reading *r, const struct audit_entry *ent
     (void)json_object_set_new(out, "fields", fields_json(entry, d));
     (void)json_object_set_new(out, "view", json_string(view_name(entry->view)));
     (void)json_object_set_new(out, "result", json_string(err_name(entry->result)));
-    (void)json_object_set_new(out, "count", json_integer((json_int_t)entry->count));
+    json_t *change = entry->event != AUDIT_MEMBER || entry->result != ERR_OK
+                         ? NULL
+                         : member_change_json(r->v.rq->app, entry->count, entry->user);
+    (void)json_object_set_new(out, "count", json_integer(entry->event == AUDIT_MEMBER ? 1 : (json_int_t)entry->count));
+    if (change != NULL) {
+        (void)json_object_set_new(out, "member", change);
+    }
     if (entry->peer != 0) {
         (void)json_object_set_new(out, "peer", json_integer((json_int_t)entry->peer));
     }

@@ -59,7 +59,7 @@ struct audit_entry {
     uint32_t field_count;
     uint8_t view; /* enum view of the best field shown */
     enum err result;
-    uint64_t count; /* rows concerned */
+    uint64_t count; /* rows concerned; AUDIT_MEMBER: number of the first entry of the membership log, 0 none */
     uint32_t peer; /* node number for AUDIT_SYNC_RELEASE */
 };
 

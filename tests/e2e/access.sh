@@ -126,6 +126,15 @@ rc 0 at s1 boss user add boss2 --role AD --station S1 --new-password-file "$D/bo
 rc 0 at s1 boss user disable boss
 rc 7 at s1 boss whoami
 rc 0 at s1 boss2 user enable boss
+# Who makes an account can act as that person: the auditor sees whose it is and who set its password.
+change() { at s1 li audit --user boss --json | jq -c "[.[] | select(.event == \"member\" and .member.login == \"$1\")] | last | .member | $2"; }
+is 'an account made' "$(change boss2 '[.kind, .roles, .is_new, .password_set_by_other]')" '["user","AD",true,true]'
+rc 0 at s1 boss user passwd boss --new-password-file "$D/boss"
+is 'an own new password' "$(change boss '[.is_new, .password_set, .password_set_by_other]')" '[false,true,false]'
+rc 0 at s1 boss user passwd wang --new-password-file "$D/wang"
+is "somebody's new password" "$(change wang '[.is_new, .password_set, .password_set_by_other]')" '[false,true,true]'
+has 'in words' "$(at s1 li audit --user boss)" '员工 wang：岗位 SC，密码由他人设定'
+hasnt 'no verifier' "$(at s1 li audit --user boss --json)" argon2
 rc 2 at s1 boss invite --kind station --station $'S\e[31m'
 rc 2 at s1 boss invite --kind laptop --station S1 --owner wang --scope group
 code=$(at s1 boss invite --kind station --station S2)
