@@ -161,7 +161,41 @@ void check_message(struct sim *s, const struct sim_node *from, const struct sim_
     arena_release(&a);
 }
 
+/* Of two connections with one node one goes. Looked at only where somebody dialled twice. */
+void check_one_session_each(struct sim_node *n)
+{
+    const struct sim *s = n->sim;
+    bool may_be_two = s->fired[DO_TWICE] || s->fired[DO_BOTH_DIAL] || s->fired[DO_LATE_SESSION];
+    size_t count = may_be_two ? sync_session_count(n->sync) : 0;
+    uint64_t seen[2] = { 0, 0 };
+    for (size_t i = 0; i < count; i++) {
+        struct session_info info = sync_session_at(n->sync, i);
+        uint64_t *word = &seen[info.node / 64 % 2];
+        uint64_t bit = (uint64_t)1 << (info.node % 64);
+        if (info.state != SESSION_LIVE) {
+            continue;
+        }
+        if ((*word & bit) != 0) {
+            sim_fail(n->sim, SIM_WRONG, "I28", "node %u keeps two sessions with node %u", n->number, info.node);
+        }
+        *word |= bit;
+    }
+}
+
 /* --- after a restart ---------------------------------------------------------------------------------------------- */
+
+/* A flipped byte of the log may look like a write that never finished, of the last transaction; any other is told. */
+static void check_flipped_log(struct sim_node *n)
+{
+    uint64_t had = known_upto(&n->durable, n->number, n->epoch);
+    const struct head *h = core_head(&n->app->core, n->number, n->epoch);
+    uint64_t has = h == NULL ? 0 : h->upto;
+    if (n->has_flipped_log && had > has + 1) {
+        sim_fail(n->sim, SIM_WRONG, "I4", "node %u lost %llu commits to one byte of its log and does not say so",
+            n->number, (unsigned long long)(had - has));
+    }
+    n->has_flipped_log = false;
+}
 
 void check_reopened(struct sim_node *n)
 {
@@ -174,6 +208,7 @@ void check_reopened(struct sim_node *n)
                 k->node, k->epoch, (unsigned long long)k->upto, (unsigned long long)(h == NULL ? 0 : h->upto));
         }
     }
+    check_flipped_log(n);
     bool was_rolled_back = n->is_rolled_back;
     n->is_rolled_back = false;
     node_note_durable(n);
@@ -218,9 +253,31 @@ static void check_equal(struct sim *s, struct sim_node *a, struct sim_node *b)
     s->totals->checked_pairs++;
 }
 
+/* What a node had written when it was struck off counts, as far as it was here, and nothing after that. */
+static void check_cuts(struct sim *s, struct sim_node *first)
+{
+    for (size_t i = 0; i < s->node_count; i++) {
+        const struct known_head *cut = &s->nodes[i].cut;
+        const struct dot after = { cut->node, cut->epoch, cut->upto + 1 };
+        const struct dot last = { cut->node, cut->epoch, cut->upto };
+        if (!s->nodes[i].has_cut) {
+            continue;
+        }
+        if (core_counts(&first->app->core, after) != ERR_REVOKED) {
+            sim_fail(s, SIM_WRONG, "I19", "%u.%u.%llu would count, which a revoked node may write any time", after.node,
+                after.epoch, (unsigned long long)after.seq);
+        }
+        if (last.seq > 0 && !members_accepts_dot(first->app->members, last)) {
+            sim_fail(s, SIM_WRONG, "I19", "%u.%u.%llu was here before its node was revoked and does not count",
+                last.node, last.epoch, (unsigned long long)last.seq);
+        }
+    }
+}
+
 void check_end(struct sim *s)
 {
     struct sim_node *first = &s->nodes[0];
+    check_cuts(s, first);
     for (size_t i = 0; i < s->node_count; i++) {
         if (is_correct(&s->nodes[i])) {
             check_sessions(s, &s->nodes[i]);

@@ -135,6 +135,7 @@ static void flip(struct sim *s, struct sim_node *n, const struct plan_action *a,
         if (path == wal_path) {
             /* At the end of the log it looks like a write that never finished. */
             n->is_rolled_back = true;
+            n->has_flipped_log = true;
             n->must_meet = true;
             net_lose_sent(s, n->slot);
         }

@@ -37,6 +37,7 @@ static void new_disk(struct sim_node *n, struct disk_sim *disk)
 static void rolled_back(struct sim *s, struct sim_node *n, bool is_noticed)
 {
     n->is_rolled_back = true;
+    n->has_flipped_log = false;
     n->must_change_epoch = is_noticed;
     n->must_meet = !is_noticed;
     n->has_two_passphrases = true;
@@ -155,7 +156,6 @@ static void clone(struct sim *s, struct sim_node *n, const struct plan_action *a
 static void lost_node(struct sim *s, struct sim_node *n, const struct plan_action *a)
 {
     struct sim_node *first = &s->nodes[0];
-    struct why why = { .zh = "" };
     if (n->slot == 0 || n->is_clone || !node_is_up(first) || first->must_meet || first->paused_until > s->now_ms) {
         return;
     }
@@ -165,7 +165,7 @@ static void lost_node(struct sim *s, struct sim_node *n, const struct plan_actio
     node_enter(first);
     arena_reset(&first->app->arena);
     s->member_changes++;
-    enum err e = app_revoke(first->app, n->number, "丢失", NULL, &why);
+    enum err e = member_strike_off(s, n, "丢失");
     if (e != ERR_OK && e != ERR_EXISTS) {
         (void)node_survived(first, e);
         return;

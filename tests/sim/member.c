@@ -77,14 +77,29 @@ static enum err change_user(struct sim *s, const struct plan_action *a)
     return e;
 }
 
+enum err member_strike_off(struct sim *s, struct sim_node *n, const char *reason)
+{
+    struct why why = { .zh = "" };
+    const struct known_heads *had = &s->nodes[0].durable;
+    struct known_head cut = { .node = n->number };
+    for (size_t i = 0; i < had->count; i++) {
+        cut = had->at[i].node == n->number && had->at[i].epoch >= cut.epoch ? had->at[i] : cut;
+    }
+    enum err e = app_revoke(s->nodes[0].app, n->number, reason, NULL, &why);
+    if (e == ERR_OK) {
+        n->cut = cut;
+        n->has_cut = cut.epoch != 0;
+    }
+    return e;
+}
+
 /* A node that is not the first, and that others can do without. */
 static enum err revoke(struct sim *s, const struct plan_action *a)
 {
-    struct why why = { .zh = "" };
     for (size_t i = 0; i < s->node_count; i++) {
         struct sim_node *n = &s->nodes[(a->a + i) % s->node_count];
         if (n->slot != 0 && n->exists && !n->is_retired && !n->is_clone) {
-            enum err e = app_revoke(s->nodes[0].app, n->number, "遗失", NULL, &why);
+            enum err e = member_strike_off(s, n, "遗失");
             n->is_retired = e == ERR_OK || e == ERR_EXISTS; /* a crash may have kept the answer back */
             sim_log(s, "node %u revoked: %s", n->number, err_name(e));
             return e;

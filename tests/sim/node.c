@@ -233,7 +233,12 @@ enum err node_open(struct sim_node *n)
         n->app = NULL;
         return e;
     }
-    n->opened_spoiled = n->is_spoiled; /* what failed while it opened shows with the next write */
+    bool has_failed = disk_sim_take_failure(n->place.disk);
+    if (has_failed) {
+        sim_fired(n->sim, n->io_by);
+        n->may_change_epoch = true; /* it may not have been able to read what proves its place */
+    }
+    n->opened_spoiled = n->is_spoiled || has_failed; /* what failed while it opened shows with the next write */
     check_epoch(n, before);
     check_reopened(n);
     n->is_rolled_back = false;
@@ -339,6 +344,7 @@ void node_step(struct sim_node *n, struct sync_event ev)
         return;
     }
     if (!ev.more) {
+        check_one_session_each(n);
         node_note_durable(n);
         n->is_again = false;
         net_perform(n, &actions);

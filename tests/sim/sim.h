@@ -62,6 +62,9 @@ struct sim_node {
     enum sim_damage damage;
     enum action_id armed_by;
     bool is_rolled_back; /* what it had promised may be gone: until it has been opened again */
+    struct known_head cut; /* revoked: what the first node had of its newest epoch then; upto 0: nothing */
+    bool has_cut;
+    bool has_flipped_log; /* until it has been opened again */
     bool has_forked; /* it may have been given another epoch whenever it met somebody */
     bool may_be_half; /* a checkpoint may have been broken off: its file makes no sense without its log */
     bool may_be_lost; /* its log was taken away: it may rightly refuse to open */
@@ -317,6 +320,7 @@ void member_do(struct sim *s, const struct plan_action *a);
 void member_learn_scope(struct sim *s, struct sim_node *n); /* from the log of the first node */
 enum err scope_do(struct sim *s, const struct plan_action *a);
 void member_users(struct sim *s);
+enum err member_strike_off(struct sim *s, struct sim_node *n, const char *reason);
 void member_learn(struct sim *s); /* whom the first node has revoked, also where a crash kept the answer back */
 void fault_do(struct sim *s, const struct plan_action *a);
 void fault_net(struct sim *s, const struct plan_action *a);
@@ -339,6 +343,7 @@ bool oracle_in_doubt(
     const struct sim *s, struct dot dot); /* there may be another commit of that name, or of one before */
 bool oracle_is_lost(const struct sim *s, const struct sim_ack *ack); /* it may rightly be gone, or count nowhere */
 void check_message(struct sim *s, const struct sim_node *from, const struct sim_node *to, struct bytes message);
+void check_one_session_each(struct sim_node *n);
 void check_reopened(struct sim_node *n);
 void check_end(struct sim *s);
 

@@ -556,6 +556,30 @@ static void test_witness_is_kept(void **state)
     fleet_free(w.f);
 }
 
+/* One field written at three nodes; one of them is struck off whose write only some had. It counts nowhere, also where
+ * the three had been weighed against each other. */
+static void test_a_revoked_write_in_a_contested_field(void **state)
+{
+    (void)state;
+    struct world w = world_new(4);
+    struct record_id id = world_customer(&w);
+    assert_int_equal(world_set_name(&w, 1, id, "陈甲"), ERR_OK);
+    assert_int_equal(world_set_name(&w, 3, id, "陈丙"), ERR_OK);
+    assert_int_equal(world_set_name(&w, 2, id, "陈乙"), ERR_OK);
+    world_carry(&w, 2, 3, 2);
+    world_carry(&w, 1, 3, 1);
+    fleet_revoke(w.f, 2, 0);
+    for (uint32_t n = 3; n <= 4; n++) {
+        fleet_connect(w.f, 1, n);
+    }
+    fleet_run(w.f);
+    assert_true(fleet_same_hash(w.f, 1, 3) && fleet_same_hash(w.f, 1, 4));
+    assert_true(world_shows_name(&w, 3, id, "陈甲") || world_shows_name(&w, 3, id, "陈丙"));
+    assert_int_equal(fleet_rebuild(w.f, 3), ERR_OK);
+    assert_true(fleet_same_hash(w.f, 1, 3));
+    fleet_free(w.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,6 +598,7 @@ int main(void)
         cmocka_unit_test(test_beyond_the_cut_is_not_spread),
         cmocka_unit_test(test_lost_past_comes_back),
         cmocka_unit_test(test_witness_is_kept),
+        cmocka_unit_test(test_a_revoked_write_in_a_contested_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
