@@ -1,7 +1,7 @@
 /*
  * Owns: a member that lies. The node behind it stays honest; what it says on one line is changed, repeated, reordered,
- * forged or made up, until all faults end. Only towards nodes that hold the whole group: what a laptop or a station
- * believes of the node that serves it is trust by design (docs/THREATS.md).
+ * forged or made up, until all faults end. That commits are withheld is said falsely only to nodes that hold the whole
+ * group: there a laptop or a station believes the node that serves it by design (docs/THREATS.md).
  */
 #include "schema/base/check.h"
 #include "schema/wire.h"
@@ -155,16 +155,17 @@ static bool without_right(struct sim *s, const struct plan_action *a)
     return e == ERR_DENIED;
 }
 
-/* A line whose receiver holds everything, and which side that is. */
-static struct conn *line_to_liar(struct sim *s, uint32_t choice, unsigned *side)
+/* A line that is lied on, and which side is the receiver's. */
+static struct conn *line_to_liar(struct sim *s, const struct plan_action *a, unsigned *side)
 {
-    size_t skip = choice % 7;
+    size_t skip = a->a % 7;
     struct conn *found = NULL;
     for (struct conn *c = s->conns; c != NULL; c = c->next) {
         for (unsigned i = 0; i < 2; i++) {
             const struct sim_node *to = &s->nodes[c->end[i].slot];
             const struct sim_node *from = &s->nodes[c->end[1 - i].slot];
-            if (c->end[0].is_open && c->end[1].is_open && node_takes_all(to) && !to->has_grown && node_is_up(from)) {
+            bool may_lie = a->id != DO_FALSE_WITHHELD || (node_takes_all(to) && !to->has_grown);
+            if (c->end[0].is_open && c->end[1].is_open && may_lie && node_is_up(from)) {
                 found = c;
                 *side = i;
                 if (skip-- == 0) {
@@ -201,7 +202,7 @@ void fault_hostile(struct sim *s, const struct plan_action *a)
         s->totals->done[a->id] += without_right(s, a) ? 1 : 0;
         return;
     }
-    struct conn *c = line_to_liar(s, a->a, &side);
+    struct conn *c = line_to_liar(s, a, &side);
     if (c == NULL) {
         return;
     }
