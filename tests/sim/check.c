@@ -135,7 +135,7 @@ void check_message(struct sim *s, const struct sim_node *from, const struct sim_
     if (memmem(message.ptr, message.len, CANARY, sizeof(CANARY) - 1) != NULL) {
         sim_fail(s, SIM_WRONG, "I16", "a readable value in a message of node %u to node %u", from->number, to->number);
     }
-    if (!node_ever_held(to, sim_hidden_station(s))) {
+    if (to->is.kind != NODE_RELAY && !node_ever_held(to, sim_hidden_station(s))) {
         s->shape = chance_mix(
             s->shape ^ (s->now_ms << 20U) ^ ((uint64_t)from->slot << 36U) ^ ((uint64_t)to->slot << 32U) ^ message.len);
     }

@@ -10,7 +10,9 @@ static bool spoil(struct sim *s, struct stick *x, const struct plan_action *a)
     if (x->len == 0) {
         return false;
     }
-    size_t at = (size_t)chance_below(&s->hostile, x->len);
+    /* Where twins differ in hidden values only, what is spoilt must not hang on the length of what holds them. */
+    size_t len = s->plan->hidden != 0 && x->len > BUNDLE_HEADER_BYTES ? (size_t)BUNDLE_HEADER_BYTES : x->len;
+    size_t at = (size_t)chance_below(&s->hostile, len);
     if (a->id == DO_STICK_FLIP) {
         x->bytes[at] ^= (uint8_t)(1U << (a->c % 8));
     } else {

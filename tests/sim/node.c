@@ -109,6 +109,7 @@ void node_found(struct sim *s)
     take_over(n);
     n->number = 1;
     n->exists = true;
+    member_learn_scope(s, n);
     node_note_durable(n);
 }
 

@@ -507,22 +507,6 @@ static void do_decide(struct sim *s, struct op *op, const struct plan_action *a)
 
 /* --- looking after the node --------------------------------------------------------------------------------------- */
 
-static void do_verify(struct sim *s, struct sim_node *n, bool rebuild)
-{
-    struct why why = { .zh = "" };
-    node_enter(n);
-    enum err e = app_verify(n->app, true, rebuild, &why);
-    if (e == ERR_DAMAGED && !n->is_spoiled && !disk_sim_has_crashed(n->place.disk)) {
-        sim_fail(s, SIM_WRONG, "I26", "node %u: verify: %s", n->number, why.en);
-    }
-    if (e != ERR_OK) {
-        (void)node_survived(n, e);
-        return;
-    }
-    arena_reset(&n->app->arena);
-    node_note_durable(n);
-}
-
 static void do_passphrase(struct sim_node *n)
 {
     struct why why = { .zh = "" };
@@ -535,6 +519,30 @@ static void do_passphrase(struct sim_node *n)
         n->has_two_passphrases = true;
         (void)node_survived(n, e);
     }
+}
+
+static void do_verify(struct sim *s, struct sim_node *n, bool rebuild)
+{
+    struct why why = { .zh = "" };
+    node_enter(n);
+    enum err e = app_verify(n->app, true, rebuild, &why);
+    if (e == ERR_DAMAGED && n->has_two_passphrases) {
+        do_passphrase(
+            n); /* one that was broken off leaves one copy of the header damaged: setting it anew repairs that */
+        if (!node_is_up(n)) {
+            return;
+        }
+        e = app_verify(n->app, true, rebuild, &why);
+    }
+    if (e == ERR_DAMAGED && !n->is_spoiled && !disk_sim_has_crashed(n->place.disk)) {
+        sim_fail(s, SIM_WRONG, "I26", "node %u: verify: %s", n->number, why.en);
+    }
+    if (e != ERR_OK) {
+        (void)node_survived(n, e);
+        return;
+    }
+    arena_reset(&n->app->arena);
+    node_note_durable(n);
 }
 
 static void look_after(struct sim *s, const struct plan_action *a)
