@@ -138,11 +138,14 @@ static enum err check_own_past(struct core *c, const struct vv *settled)
         }
     }
     /* The claim is not proven until our commits come back, so it may cost a few epochs, not all of them. */
-    if (!is_behind || c->epochs_drawn == GREETING_EPOCHS_DRAWN_MAX || top == UINT32_MAX) {
+    if (!is_behind || c->epochs_drawn == GREETING_EPOCHS_DRAWN_MAX || top > UINT32_MAX - GREETING_EPOCH_RANDOM_MAX) {
         return ERR_OK;
     }
+    /* By a random step: a copy of us that is told the same must not take the same. */
+    uint32_t step = 0;
+    rng_fill(c->rng, &step, sizeof(step));
     c->epochs_drawn++;
-    c->epoch = top + 1;
+    c->epoch = top + 1 + step % GREETING_EPOCH_RANDOM_MAX;
     const uint8_t epoch[4] = { (uint8_t)(c->epoch >> 24), (uint8_t)(c->epoch >> 16), (uint8_t)(c->epoch >> 8),
         (uint8_t)c->epoch };
     return c->store->ops->put(c->store, SPACE_META, BYTES_LIT("epoch"), BYTES_OF(epoch));

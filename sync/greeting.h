@@ -8,7 +8,7 @@
  * What a node says of itself before it gives anything: group, membership head, what it has settled, its signed audit
  * head. The first message of a session, and a part of every bundle.
  */
-enum { GREETING_EPOCH_STEP_MAX = 1 << 21, GREETING_EPOCHS_DRAWN_MAX = 4 };
+enum { GREETING_EPOCH_STEP_MAX = 1 << 21, GREETING_EPOCHS_DRAWN_MAX = 4, GREETING_EPOCH_RANDOM_MAX = 1 << 16 };
 
 /* The encoded version vector of everything settled here; memory from a. */
 MUST_USE enum err greeting_settled(struct core *c, struct arena *a, struct bytes *out);

@@ -499,13 +499,15 @@ static void test_lost_past_comes_back(void **state)
     struct record_id id = fleet_customer(w.f, 2, w.seller, "陈大文");
     fleet_connect(w.f, 1, 2);
     fleet_run(w.f);
-    for (uint32_t epoch = 2; epoch <= 4; epoch++) {
+    uint32_t epoch = 1;
+    for (unsigned i = 0; i < 3; i++) {
         fleet_restore_empty(w.f, 2);
         assert_false(world_has(&w, 2, id));
         fleet_connect(w.f, 1, 2);
         fleet_run(w.f);
         assert_true(world_shows_name(&w, 2, id, "陈大文"));
-        assert_int_equal(fleet_core(w.f, 2)->epoch, epoch);
+        assert_true(fleet_core(w.f, 2)->epoch > epoch);
+        epoch = fleet_core(w.f, 2)->epoch;
         fleet_restart(w.f, 2); /* the epoch is kept */
         assert_int_equal(fleet_core(w.f, 2)->epoch, epoch);
         (void)fleet_customer(w.f, 2, w.seller, "李四");
