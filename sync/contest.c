@@ -30,8 +30,13 @@ static enum class_ class_of(const struct field *f)
 
 void core_note_writer(struct core *c, const struct cell_place *at, struct dot dot)
 {
+    struct dossier_id dossier = record_dossier(at->id);
+    enum class_ class_ = class_of(at->field);
+    if (writers_find(&c->writers, dossier, class_) == NULL) {
+        return; /* as for nearly all: nothing of it is in conflict */
+    }
     uint64_t bit = writers_bit(at->id, (uint32_t)at->desc->entity, at->field == NULL ? 0 : at->field->number);
-    writers_note(&c->writers, record_dossier(at->id), class_of(at->field), dot, bit);
+    writers_note(&c->writers, dossier, class_, dot, bit);
 }
 
 static enum err copy_context(struct arena *a, const struct vv *from, struct vv *out)
