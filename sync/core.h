@@ -244,7 +244,7 @@ MUST_USE enum err core_secrets_of(struct core *c, struct arena *a, const struct 
  * (core_ingest) brings all of it back. Also for our own commits. Not a deletion: other nodes keep what they hold.
  * Bytes stay in the write-ahead log until the store is checkpointed; the caller sees to that. Marks of imported rows
  * stay: they are keyed hashes, and no row is imported twice.
- * Errors: ERR_DENIED a book; store errors. ERR_OK also when nothing was there.
+ * Errors: ERR_DENIED the group book; store errors. ERR_OK also when nothing was there.
  */
 MUST_USE enum err core_forget(struct core *c, struct arena *a, struct dossier_id dossier);
 

@@ -82,8 +82,8 @@ enum err core_forget(struct core *c, struct arena *a, struct dossier_id dossier)
         return e;
     }
     bool is_stored = e == ERR_OK;
-    if (d.kind == DOSSIER_STATION_BOOK || d.kind == DOSSIER_GROUP_BOOK) {
-        return ERR_DENIED;
+    if (d.kind == DOSSIER_GROUP_BOOK) {
+        return ERR_DENIED; /* everybody's */
     }
     arena_init(&work, c->mem, CORE_ARENA_BYTES);
     e = list_commits(c, dossier, &dots);
