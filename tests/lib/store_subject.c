@@ -335,3 +335,13 @@ bool check_stops(void (*fn)(void *ctx), void *ctx)
     check_set_hook(NULL);
     return was_stopped;
 }
+
+int64_t subject_asked(sqlite3 *db, const char *text)
+{
+    sqlite3_stmt *stmt = NULL;
+    check(sqlite3_prepare_v2(db, text, -1, &stmt, NULL) == SQLITE_OK);
+    check(sqlite3_step(stmt) == SQLITE_ROW);
+    int64_t v = sqlite3_column_int64(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+    return v;
+}

@@ -25,6 +25,9 @@ const char *subject_name(enum subject_kind kind);
 struct subject *subject_new(enum subject_kind kind);
 void subject_free(struct subject *t);
 
+/* The first value of a question, which has one, as a number. */
+int64_t subject_asked(sqlite3 *db, const char *text);
+
 /* Closes everything without committing and opens it again from what was stored. */
 void subject_reopen(struct subject *t);
 

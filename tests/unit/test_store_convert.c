@@ -20,16 +20,6 @@ static void run(sqlite3 *db, const char *text)
     assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
 }
 
-static int64_t asked(sqlite3 *db, const char *text)
-{
-    sqlite3_stmt *stmt = NULL;
-    assert_int_equal(sqlite3_prepare_v2(db, text, -1, &stmt, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-    int64_t v = sqlite3_column_int64(stmt, 0);
-    (void)sqlite3_finalize(stmt);
-    return v;
-}
-
 /* Commit i: of three origins in turns, some so long that they have pages of their own. */
 static struct bytes some_commit(size_t i, uint8_t key[DOT_KEY_BYTES], uint8_t room[9000])
 {
@@ -111,9 +101,9 @@ static void assert_whole(struct vault *v, struct store *s)
         assert_true(bytes_equal(is, want));
         arena_release(&a);
     }
-    assert_int_equal(asked(vault_db(v), "PRAGMA user_version"), 3);
-    assert_int_equal(asked(vault_db(v), "SELECT count(*) FROM log_prefix"), 6);
-    assert_int_equal(asked(vault_db(v), "SELECT count(*) FROM sqlite_schema WHERE name GLOB '*layout*'"), 0);
+    assert_int_equal(subject_asked(vault_db(v), "PRAGMA user_version"), 3);
+    assert_int_equal(subject_asked(vault_db(v), "SELECT count(*) FROM log_prefix"), 6);
+    assert_int_equal(subject_asked(vault_db(v), "SELECT count(*) FROM sqlite_schema WHERE name GLOB '*layout*'"), 0);
     ok(store_sqlite_verify(s, &why));
     ok(vault_verify(v, &why));
 }
@@ -141,10 +131,10 @@ static void nothing_is_left_in_free_pages(void **state)
     struct vault *v = NULL;
     struct store *s = NULL;
     ok(open_store(sim, &v, &s));
-    int64_t pages = asked(vault_db(v), "PRAGMA page_count");
-    int64_t spare = asked(vault_db(v), "PRAGMA freelist_count");
+    int64_t pages = subject_asked(vault_db(v), "PRAGMA page_count");
+    int64_t spare = subject_asked(vault_db(v), "PRAGMA freelist_count");
     assert_true(spare * 4 < pages);
-    assert_int_equal(asked(vault_db(v), "PRAGMA secure_delete"), 1);
+    assert_int_equal(subject_asked(vault_db(v), "PRAGMA secure_delete"), 1);
     store_sqlite_free(s);
     vault_close(v);
     disk_sim_free(sim);
@@ -186,8 +176,8 @@ static void a_full_disk_changes_nothing(void **state)
     is(open_store(sim, &v, &s), ERR_FULL);
     disk_sim_set_capacity(sim, 0);
     ok(vault_open_on(disk_sim_disk(sim), sim_dir, SLOT_PASSPHRASE, passphrase, &v, NULL));
-    assert_int_equal(asked(vault_db(v), "PRAGMA user_version"), 2);
-    assert_int_equal(asked(vault_db(v), "SELECT count(*) FROM kv_log WHERE length(k) = 16"), COMMITS);
+    assert_int_equal(subject_asked(vault_db(v), "PRAGMA user_version"), 2);
+    assert_int_equal(subject_asked(vault_db(v), "SELECT count(*) FROM kv_log WHERE length(k) = 16"), COMMITS);
     vault_close(v);
     ok(open_store(sim, &v, &s));
     assert_whole(v, s);

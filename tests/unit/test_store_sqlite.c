@@ -12,17 +12,6 @@ static void run(struct subject *t, const char *text)
     assert_int_equal(sqlite3_exec(t->db, text, NULL, NULL, NULL), SQLITE_OK);
 }
 
-/* First value of a question as a number. */
-static int64_t asked(sqlite3 *db, const char *text)
-{
-    sqlite3_stmt *stmt = NULL;
-    assert_int_equal(sqlite3_prepare_v2(db, text, -1, &stmt, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-    int64_t v = sqlite3_column_int64(stmt, 0);
-    (void)sqlite3_finalize(stmt);
-    return v;
-}
-
 static int set_up(void **state)
 {
     *state = subject_new(SUBJECT_SQLITE);
@@ -39,10 +28,10 @@ static void reopen_must_say(struct subject *t, enum err want)
 {
     struct store *s = NULL;
     struct why why = { 0 };
-    int64_t before = asked(t->db, "SELECT total(length(sql)) FROM sqlite_master");
+    int64_t before = subject_asked(t->db, "SELECT total(length(sql)) FROM sqlite_master");
     is(store_sqlite_new(t->db, &s, &why), want);
     assert_true(why.zh[0] != '\0' && why.en[0] != '\0');
-    assert_int_equal(asked(t->db, "SELECT total(length(sql)) FROM sqlite_master"), before);
+    assert_int_equal(subject_asked(t->db, "SELECT total(length(sql)) FROM sqlite_master"), before);
 }
 
 static void durability_is_full_and_nobody_weakens_it(void **state)
@@ -50,11 +39,11 @@ static void durability_is_full_and_nobody_weakens_it(void **state)
     static const char *const tries[] = { "PRAGMA synchronous = OFF", "PRAGMA main.synchronous = 1",
         "PRAGMA Synchronous(NORMAL)" };
     struct subject *t = subject_of(state);
-    assert_int_equal(asked(t->db, "PRAGMA synchronous"), 2);
+    assert_int_equal(subject_asked(t->db, "PRAGMA synchronous"), 2);
     for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
         assert_int_equal(sqlite3_exec(t->db, tries[i], NULL, NULL, NULL), SQLITE_AUTH);
     }
-    assert_int_equal(asked(t->db, "PRAGMA synchronous"), 2);
+    assert_int_equal(subject_asked(t->db, "PRAGMA synchronous"), 2);
 }
 
 static void tables_of_a_newer_version_are_refused_unchanged(void **state)
@@ -105,18 +94,18 @@ static void missing_tables_columns_and_indexes_are_added(void **state)
     insert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 1);
     commit(t);
     assert_false(store_sqlite_has_new_fields(t->s));
-    int64_t objects = asked(t->db, "SELECT count(*) FROM sqlite_master");
+    int64_t objects = subject_asked(t->db, "SELECT count(*) FROM sqlite_master");
     run(t, "DROP TABLE e_vehicle; DROP TABLE kv_peer; DROP TABLE index_field; PRAGMA user_version = 0;"
            "ALTER TABLE e_staff DROP COLUMN name");
     subject_reopen(t);
-    assert_int_equal(asked(t->db, "SELECT count(*) FROM sqlite_master"), objects);
-    assert_int_equal(asked(t->db, "PRAGMA user_version"), 3);
+    assert_int_equal(subject_asked(t->db, "SELECT count(*) FROM sqlite_master"), objects);
+    assert_int_equal(subject_asked(t->db, "PRAGMA user_version"), 3);
     assert_false(store_sqlite_has_new_fields(t->s)); /* e_staff held no rows */
     assert_row(t, ENTITY_CUSTOMER, some_record_id(1, 0), 1);
 
     run(t, "DELETE FROM index_field; DELETE FROM index_run WHERE kind = 3"); /* an index alone is noticed too */
     subject_reopen(t);
-    assert_int_equal(asked(t->db, "SELECT count(*) FROM sqlite_master"), objects);
+    assert_int_equal(subject_asked(t->db, "SELECT count(*) FROM sqlite_master"), objects);
     assert_finds_name(t, 1);
 
     run(t, "ALTER TABLE e_customer DROP COLUMN industry");
