@@ -196,18 +196,36 @@ static void test_one_of_many(void **state)
     fleet_free(w.f);
 }
 
-static void test_books_stay(void **state)
+static struct record_id write_at_home(const struct world *w, struct fleet_write wr)
+{
+    struct dot dot = { 0 };
+    wr.node = 1;
+    wr.user = 1;
+    wr.is_new = true;
+    wr.station = 1;
+    assert_int_equal(fleet_write(w->f, &wr, &dot), ERR_OK);
+    return wr.id;
+}
+
+/* A station's book goes with its customers when a scope is narrowed; the group's is everybody's. */
+static void test_books(void **state)
 {
     (void)state;
     struct world w = world_new(3);
-    const struct fleet_field fields[] = { { "user", "u9" }, { "name", "甲" }, { NULL, NULL } };
-    struct fleet_write wr = {
-        .node = 1, .user = 1, .entity = ENTITY_STAFF, .is_new = true, .station = 1, .fields = fields
-    };
-    struct dot dot = { 0 };
-    assert_int_equal(fleet_write(w.f, &wr, &dot), ERR_OK);
-    assert_int_equal(forget(&w, 1, wr.id), ERR_DENIED);
-    assert_int_equal(fleet_space_count(w.f, 1, SPACE_LOG), 1);
+    const struct fleet_field staff[] = { { "user", "u9" }, { "name", "甲" }, { NULL, NULL } };
+    const struct fleet_field station[] = { { "code", "S9" }, { "name", "九店" }, { NULL, NULL } };
+    struct record_id person = write_at_home(&w, (struct fleet_write){ .entity = ENTITY_STAFF, .fields = staff });
+    struct record_id shop = write_at_home(&w, (struct fleet_write){ .entity = ENTITY_STATION, .fields = station });
+    carry_all(&w, 1, 2, 1);
+    assert_int_equal(forget(&w, 2, shop), ERR_DENIED);
+    assert_int_equal(forget(&w, 2, person), ERR_OK);
+    assert_nothing_left(&w, 2, person);
+    assert_int_equal(fleet_space_count(w.f, 2, SPACE_LOG), 1);
+    assert_true(world_log_is_whole(&w, 2));
+    assert_true(world_rebuild_is_same(&w, 2));
+    carry_all(&w, 1, 2, 1);
+    assert_true(fleet_same_hash(w.f, 1, 2));
+    assert_true(world_rebuild_is_same(&w, 2));
     fleet_free(w.f);
 }
 
@@ -242,7 +260,7 @@ int main(void)
         cmocka_unit_test(test_own_commits_behind_a_hole),
         cmocka_unit_test(test_chain_after_the_forgotten_end),
         cmocka_unit_test(test_one_of_many),
-        cmocka_unit_test(test_books_stay),
+        cmocka_unit_test(test_books),
         cmocka_unit_test(test_beyond_a_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
