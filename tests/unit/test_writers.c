@@ -7,21 +7,11 @@
 #include <cmocka.h>
 
 #include "sync/writers.h"
+#include "tests/lib/testkit.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-static uint64_t calls_left;
-
-static void *resize(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes)
+static struct mem a_budget(void)
 {
-    (void)ctx;
-    (void)old_bytes;
-    if (new_bytes == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return calls_left > 0 && calls_left-- > 0 ? realloc(ptr, new_bytes) : NULL;
+    return (struct mem){ .resize = test_mem()->resize, .max_bytes = 1 << 20 };
 }
 
 static struct dossier_id dossier_of(unsigned number)
@@ -38,10 +28,9 @@ static struct dot dot_of(uint64_t seq)
 static void sorted_and_once(void **state)
 {
     (void)state;
-    struct mem mem = { .resize = resize, .max_bytes = 1 << 20 };
+    struct mem mem = a_budget();
     struct writers w = { .places = NULL };
     const struct dossier_id d = dossier_of(1);
-    calls_left = 1000;
     writers_note(&w, d, CLASS_BUSINESS, dot_of(1), 1);
     assert_null(writers_find(&w, d, CLASS_BUSINESS)); /* nobody asked for it */
     writers_begin(&w, &mem, d, CLASS_BUSINESS);
@@ -68,10 +57,9 @@ static void sorted_and_once(void **state)
 static void gone_rather_than_incomplete(void **state)
 {
     (void)state;
-    struct mem mem = { .resize = resize, .max_bytes = 1 << 20 };
+    struct mem mem = a_budget();
     struct writers w = { .places = NULL };
     const struct dossier_id d = dossier_of(1);
-    calls_left = 1000;
     writers_begin(&w, &mem, d, CLASS_CONTACT);
     for (uint64_t i = 0; i < WRITERS_DOTS_MAX; i++) {
         writers_note(&w, d, CLASS_CONTACT, dot_of(i), 1);
@@ -82,11 +70,12 @@ static void gone_rather_than_incomplete(void **state)
     writers_note(&w, d, CLASS_CONTACT, dot_of(WRITERS_DOTS_MAX), 1);
     assert_null(writers_find(&w, d, CLASS_CONTACT));
     writers_begin(&w, &mem, d, CLASS_CONTACT);
-    calls_left = 0;
+    mem.max_bytes = mem.used_bytes;
     for (uint64_t i = 0; i < 17; i++) {
         writers_note(&w, d, CLASS_CONTACT, dot_of(i), 1);
     }
     assert_null(writers_find(&w, d, CLASS_CONTACT));
+    mem.max_bytes = mem.used_bytes;
     writers_begin(&w, &mem, d, CLASS_CONTACT);
     assert_null(writers_find(&w, d, CLASS_CONTACT));
     writers_free(&w);
@@ -97,10 +86,9 @@ static void gone_rather_than_incomplete(void **state)
 static void many_dossiers(void **state)
 {
     (void)state;
-    struct mem mem = { .resize = resize, .max_bytes = 1 << 20 };
+    struct mem mem = a_budget();
     struct writers w = { .places = NULL };
     size_t found = 0;
-    calls_left = 100000;
     for (unsigned i = 0; i < 4 * WRITERS_PLACES; i++) {
         writers_begin(&w, &mem, dossier_of(i), CLASS_BUSINESS);
         writers_note(&w, dossier_of(i), CLASS_BUSINESS, dot_of(i), 1);
