@@ -107,6 +107,10 @@ MUST_USE enum err app_begin(struct app *app);
 MUST_USE enum err app_refresh(struct app *app);
 MUST_USE enum err app_end(struct app *app, enum err e);
 
+/* Long work between app_begin and app_end: commits what was done so far and begins anew. It is durable when app_end
+ * returns, whatever that returns, or the store is poisoned: nothing of it may leave the node before. */
+MUST_USE enum err app_commit_more(struct app *app);
+
 /* The same for what concerns no peer, such as the audit entries of a read: `changed` is not called, or every look at a
  * customer would have all sessions look for something to send. */
 MUST_USE enum err app_end_unseen(struct app *app, enum err e);

@@ -1,12 +1,12 @@
 /*
  * Owns: the verb `import`: one batch of rows of a spreadsheet, validated row by row, written in commits of
- * ROWS_PER_COMMIT rows in one transaction. Rows are made into commits on one thread while on the other the commits
- * before are applied and the rows after are looked up. The reading of the file, progress and the refusal file are the
- * command's.
+ * ROWS_PER_COMMIT rows and transactions of ROWS_PER_TRANSACTION. Rows are read and made into commits on one thread
+ * while on the other the commits before are applied and the rows after are looked up; only the last transaction waits
+ * for the disk, and for those before it. The reading of the file, progress and the refusal file are the command's.
  *
  * Invariants: a refused row leaves nothing; a row that was imported before (same entity, targets and cells) is skipped,
- * so a rerun adds nothing; an import never changes a record that exists. Fields of `importing` under "finding" are the
- * caller's thread's, those under "making" the making stage's, which reads marks and is_known of the rows it was handed.
+ * so a rerun adds nothing; an import never changes a record that exists. Fields of `importing` under "here" are the
+ * caller's thread's, those under "beside" the other's; marks and is_known of a row belong to the stage that has it.
  */
 #include "node/handlers_bulk.h"
 #include "node/import_rows.h"
@@ -14,7 +14,7 @@
 
 #include "schema/base/check.h"
 
-enum { ROWS_PER_COMMIT = 50, BATCH_MEM_BYTES = 128 << 20, SEEN_SLOTS_MIN = 16 };
+enum { ROWS_PER_COMMIT = 50, ROWS_PER_TRANSACTION = 1000, BATCH_MEM_BYTES = 128 << 20, SEEN_SLOTS_MIN = 16 };
 
 /* Rows on their way into one commit. */
 struct batch {
@@ -35,13 +35,14 @@ struct importing {
     bool is_dry_run;
     const json_t *list;
     struct batch *batches; /* one for each slot of the pipeline */
+    uint8_t (*marks)[STORE_MARK_BYTES]; /* of the rows that were read */
+    bool *is_known; /* which of those that were found were imported before this request */
 
-    /* finding */
+    /* here */
+    uint64_t taken; /* rows of the open transaction */
+
+    /* beside */
     size_t next; /* row */
-    uint8_t (*marks)[STORE_MARK_BYTES]; /* of all rows before it */
-    bool *is_known; /* which of them were imported before this request */
-
-    /* making */
     struct write_line line;
     uint32_t *seen; /* open addressing over the marks accepted so far: row + 1 */
     size_t seen_mask;
@@ -114,16 +115,14 @@ static enum err read_row(struct importing *im, size_t row, struct import_cells *
     bool is_row = json_is_string(text) &&
                   import_cells_take(bytes_of(json_string_value(text), json_string_length(text)), out) == ERR_OK;
     return is_row ? ERR_OK
-                  : why_set(&im->rq->why, ERR_USAGE, "请求里有一行不是表格的行",
+                  : why_set(&im->why, ERR_USAGE, "请求里有一行不是表格的行",
                         "the request holds a row that is no row of a spreadsheet");
 }
 
-/* Which rows were imported before is asked here, because the other thread has no way to the store. */
-static enum err find_batch(void *ctx, size_t slot)
+static enum err read_batch(void *ctx, size_t slot)
 {
     struct importing *im = ctx;
     struct batch *b = &im->batches[slot];
-    struct store *s = im->rq->app->store;
     size_t left = json_array_size(im->list) - im->next;
     enum err e = left == 0 ? ERR_NOT_FOUND : ERR_OK;
     b->first = im->next;
@@ -132,8 +131,20 @@ static enum err find_batch(void *ctx, size_t slot)
         e = read_row(im, im->next, &b->cells[i]);
         if (e == ERR_OK) {
             import_row_mark(&im->rows, &b->cells[i], im->marks[im->next]);
-            e = s->ops->imported_has(s, im->marks[im->next], &im->is_known[im->next]);
         }
+    }
+    return e;
+}
+
+/* The other thread has no way to the store. */
+static enum err find_batch(void *ctx, size_t slot)
+{
+    struct importing *im = ctx;
+    const struct batch *b = &im->batches[slot];
+    struct store *s = im->rq->app->store;
+    enum err e = ERR_OK;
+    for (size_t row = b->first; e == ERR_OK && row < b->first + b->row_count; row++) {
+        e = s->ops->imported_has(s, im->marks[row], &im->is_known[row]);
     }
     return e;
 }
@@ -163,6 +174,23 @@ static void empty_batch(struct batch *b)
     arena_reset(&b->work);
 }
 
+static enum err note_import(struct importing *im)
+{
+    struct audit_entry entry = { .event = AUDIT_IMPORT,
+        .user = im->rq->user->number,
+        .roles = im->rq->user->roles,
+        .entity = (uint32_t)im->rows.map.desc->entity,
+        .count = im->taken,
+        .hlc = hlc_tick(im->rq->app->core.hlc, im->rq->now) };
+    im->taken = 0;
+    return audit_append(&im->rq->app->core.audit, &im->rq->app->arena, &entry);
+}
+
+static bool has_more(const struct importing *im, const struct batch *b)
+{
+    return b->first + b->row_count < json_array_size(im->list);
+}
+
 static enum err take_batch(void *ctx, size_t slot)
 {
     struct importing *im = ctx;
@@ -172,7 +200,12 @@ static enum err take_batch(void *ctx, size_t slot)
     for (size_t i = 0; e == ERR_OK && b->made != NULL && i < b->count; i++) {
         e = app->store->ops->imported_put(app->store, b->marks[i]);
     }
+    im->taken += b->made == NULL ? 0 : b->count;
     empty_batch(b);
+    if (e == ERR_OK && im->taken >= ROWS_PER_TRANSACTION && has_more(im, b)) {
+        e = note_import(im);
+        e = e == ERR_OK ? app_commit_more(app) : e;
+    }
     return e;
 }
 
@@ -198,7 +231,11 @@ static enum err prepare(struct importing *im)
 static enum err import_rows(struct importing *im)
 {
     struct app *app = im->rq->app;
-    const struct pipeline p = { .find = find_batch, .make = make_batch, .take = take_batch, .ctx = im };
+    const struct pipeline p = { .stage = { [PIPELINE_READ] = read_batch,
+                                    [PIPELINE_FIND] = find_batch,
+                                    [PIPELINE_MAKE] = make_batch,
+                                    [PIPELINE_TAKE] = take_batch },
+        .ctx = im };
     enum err e = prepare(im);
     if (e != ERR_OK) {
         return e;
@@ -270,17 +307,6 @@ static enum err read_header(struct importing *im)
         headers[i] = json_is_string(h) ? bytes_of(json_string_value(h), json_string_length(h)) : (struct bytes){ 0 };
     }
     return import_map_make(d, headers, count, request_text(rq, "map"), &im->rows.map, &rq->why);
-}
-
-static enum err note_import(struct importing *im)
-{
-    struct audit_entry entry = { .event = AUDIT_IMPORT,
-        .user = im->rq->user->number,
-        .roles = im->rq->user->roles,
-        .entity = (uint32_t)im->rows.map.desc->entity,
-        .count = im->is_dry_run ? 0 : im->imported,
-        .hlc = hlc_tick(im->rq->app->core.hlc, im->rq->now) };
-    return audit_append(&im->rq->app->core.audit, &im->rq->app->arena, &entry);
 }
 
 /* Headings that no target was found for: the person must know that these columns stay out. */

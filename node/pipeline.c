@@ -1,7 +1,7 @@
 /*
- * Owns: handing slots between the caller's thread and the one that makes. Invariants: slots are found, made and taken
- * in order, never more than PIPELINE_SLOTS found and not taken; when pipeline_run returns no thread is left. Does not
- * know what is in a slot.
+ * Owns: handing slots between the caller's thread and the one beside it. Invariants: each stage does the items in
+ * order, never one that the stage before it has not done; never more than PIPELINE_SLOTS are read and not taken; when
+ * pipeline_run returns no thread is left. Does not know what is in a slot.
  */
 #include "node/pipeline.h"
 
@@ -11,27 +11,38 @@
 #include <signal.h>
 #include <stdint.h>
 
+/* Reading keeps ahead of making, so that there is something to make while the other thread has no time to find. */
+enum { READS_PER_MAKE = 2 };
+
 struct running {
     const struct pipeline *p;
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t moved;
-    uint64_t found;
-    uint64_t made;
-    uint64_t taken; /* the caller's thread alone */
-    enum err make_end; /* why making ended early */
-    bool is_closed; /* nothing more will be found, or what is found is not wanted any more */
-    bool is_stopped; /* taking has failed */
+    uint64_t done[PIPELINE_STAGES]; /* items */
+    uint64_t limit; /* items that are wanted: the first that failed is none of them */
+    enum err error; /* of that one */
 };
 
-static void lock(struct running *r)
+static bool may_run(const struct running *r, enum pipeline_stage stage)
 {
-    check(pthread_mutex_lock(&r->mutex) == 0);
+    uint64_t before = stage == PIPELINE_READ ? r->done[PIPELINE_TAKE] + PIPELINE_SLOTS : r->done[stage - 1];
+    return r->done[stage] < before && r->done[stage] < r->limit;
 }
 
-static void unlock(struct running *r)
+/* With the mutex held, which is free meanwhile. */
+static void run_stage(struct running *r, enum pipeline_stage stage)
 {
-    check(pthread_cond_signal(&r->moved) == 0);
+    uint64_t item = r->done[stage];
     check(pthread_mutex_unlock(&r->mutex) == 0);
+    enum err e = r->p->stage[stage](r->p->ctx, (size_t)(item % PIPELINE_SLOTS));
+    check(pthread_mutex_lock(&r->mutex) == 0);
+    if (e == ERR_OK) {
+        r->done[stage]++;
+    } else if (item < r->limit) {
+        r->limit = item;
+        r->error = stage == PIPELINE_READ && e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    check(pthread_cond_signal(&r->moved) == 0);
 }
 
 static void wait_a_move(struct running *r)
@@ -39,90 +50,53 @@ static void wait_a_move(struct running *r)
     check(pthread_cond_wait(&r->moved, &r->mutex) == 0);
 }
 
-static void *make_all(void *arg)
+static void *run_beside(void *arg)
 {
     struct running *r = arg;
-    lock(r);
-    for (;;) {
-        while (r->found == r->made && !r->is_closed) {
+    unsigned reads = 0; /* since something was made */
+    check(pthread_mutex_lock(&r->mutex) == 0);
+    while (r->done[PIPELINE_MAKE] < r->limit) {
+        bool may_read = may_run(r, PIPELINE_READ);
+        if (may_run(r, PIPELINE_MAKE) && (!may_read || reads >= READS_PER_MAKE)) {
+            run_stage(r, PIPELINE_MAKE);
+            reads = 0;
+        } else if (may_read) {
+            run_stage(r, PIPELINE_READ);
+            reads++;
+        } else {
             wait_a_move(r);
         }
-        if (r->found == r->made || r->is_stopped) {
-            break;
-        }
-        size_t slot = (size_t)(r->made % PIPELINE_SLOTS);
-        unlock(r);
-        enum err e = r->p->make(r->p->ctx, slot);
-        lock(r);
-        if (e != ERR_OK) {
-            r->make_end = e;
-            break;
-        }
-        r->made++;
-        check(pthread_cond_signal(&r->moved) == 0);
     }
-    unlock(r);
+    check(pthread_mutex_unlock(&r->mutex) == 0);
     return NULL;
 }
 
-/* False: nothing that was found is still to come. */
-static bool wait_for_made(struct running *r)
+/* Finding first: it is short, and the other thread waits for it. */
+static void run_here(struct running *r)
 {
-    lock(r);
-    while (r->made == r->taken && r->found > r->made && r->make_end == ERR_OK) {
-        wait_a_move(r);
-    }
-    bool is_there = r->made > r->taken;
-    unlock(r);
-    return is_there;
-}
-
-/* As many as there are slots for. *end: why nothing more was found. */
-static void find_some(struct running *r, enum err *end)
-{
-    while (*end == ERR_OK && r->found - r->taken < PIPELINE_SLOTS) {
-        *end = r->p->find(r->p->ctx, (size_t)(r->found % PIPELINE_SLOTS));
-        lock(r);
-        r->found += *end == ERR_OK ? 1 : 0;
-        r->is_closed = *end != ERR_OK;
-        unlock(r);
-    }
-}
-
-static enum err unless_through(enum err end)
-{
-    return end == ERR_NOT_FOUND ? ERR_OK : end;
-}
-
-static enum err run_beside(struct running *r)
-{
-    enum err end = ERR_OK;
-    enum err e = ERR_OK;
-    find_some(r, &end);
-    while (e == ERR_OK && wait_for_made(r)) {
-        e = r->p->take(r->p->ctx, (size_t)(r->taken % PIPELINE_SLOTS));
-        r->taken++;
-        if (e == ERR_OK) {
-            find_some(r, &end);
+    check(pthread_mutex_lock(&r->mutex) == 0);
+    while (r->done[PIPELINE_TAKE] < r->limit) {
+        if (may_run(r, PIPELINE_FIND)) {
+            run_stage(r, PIPELINE_FIND);
+        } else if (may_run(r, PIPELINE_TAKE)) {
+            run_stage(r, PIPELINE_TAKE);
+        } else {
+            wait_a_move(r);
         }
     }
-    lock(r);
-    r->is_stopped = e != ERR_OK;
-    r->is_closed = true;
-    e = e == ERR_OK ? r->make_end : e;
-    unlock(r);
-    return e == ERR_OK ? unless_through(end) : e;
+    check(pthread_mutex_unlock(&r->mutex) == 0);
 }
 
-static enum err run_here(const struct pipeline *p)
+static enum err run_in_turns(const struct pipeline *p)
 {
-    enum err end = ERR_OK;
-    enum err e = ERR_OK;
-    while (e == ERR_OK && (end = p->find(p->ctx, 0)) == ERR_OK) {
-        e = p->make(p->ctx, 0);
-        e = e == ERR_OK ? p->take(p->ctx, 0) : e;
+    for (;;) {
+        for (int stage = 0; stage < PIPELINE_STAGES; stage++) {
+            enum err e = p->stage[stage](p->ctx, 0);
+            if (e != ERR_OK) {
+                return stage == PIPELINE_READ && e == ERR_NOT_FOUND ? ERR_OK : e;
+            }
+        }
     }
-    return e == ERR_OK ? unless_through(end) : e;
 }
 
 /* Signals are for the thread that serves. */
@@ -132,29 +106,26 @@ static bool start(struct running *r, pthread_t *thread)
     sigset_t before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool is_started = pthread_create(thread, NULL, make_all, r) == 0;
+    bool is_started = pthread_create(thread, NULL, run_beside, r) == 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return is_started;
 }
 
 enum err pipeline_run(const struct pipeline *p, bool is_threaded)
 {
-    struct running r = { .p = p };
+    struct running r = { .p = p, .limit = UINT64_MAX };
     pthread_t thread;
-    enum err e = ERR_OK;
-    if (is_threaded) {
-        check(pthread_mutex_init(&r.mutex, NULL) == 0);
-        check(pthread_cond_init(&r.moved, NULL) == 0);
-        is_threaded = start(&r, &thread);
-        if (is_threaded) {
-            e = run_beside(&r);
-            check(pthread_join(thread, NULL) == 0);
-        }
-        check(pthread_cond_destroy(&r.moved) == 0);
-        check(pthread_mutex_destroy(&r.mutex) == 0);
-    }
     if (!is_threaded) {
-        e = run_here(p);
+        return run_in_turns(p);
     }
-    return e;
+    check(pthread_mutex_init(&r.mutex, NULL) == 0);
+    check(pthread_cond_init(&r.moved, NULL) == 0);
+    is_threaded = start(&r, &thread);
+    if (is_threaded) {
+        run_here(&r);
+        check(pthread_join(thread, NULL) == 0);
+    }
+    check(pthread_cond_destroy(&r.moved) == 0);
+    check(pthread_mutex_destroy(&r.mutex) == 0);
+    return is_threaded ? r.error : run_in_turns(p);
 }

@@ -8,23 +8,25 @@
 #include <stddef.h>
 
 /*
- * Three stages of one piece of work on two threads: find says what goes into a slot, make fills it, take uses it up,
- * each in the same order. Find and take run on the caller's thread, so whatever belongs to one thread (the store, the
- * core) stays with it; make may touch nothing that they change. A slot is one stage's at a time.
+ * One piece of work in four stages on two threads. Items go through them in order: read fills a slot with an item, find
+ * looks up what is known of it, make works it out, take uses it up. Find and take run on the caller's thread, so
+ * whatever belongs to one thread (the store, the core) stays with it; read and make run on the other and may touch
+ * nothing that those two change. A slot is one stage's at a time.
  */
-enum { PIPELINE_SLOTS = 3 };
+enum pipeline_stage { PIPELINE_READ, PIPELINE_FIND, PIPELINE_MAKE, PIPELINE_TAKE, PIPELINE_STAGES };
+
+/* So many items may be on their way: enough for the other thread to go on while taking waits for the disk. */
+enum { PIPELINE_SLOTS = 16 };
 
 struct pipeline {
-    enum err (*find)(void *ctx, size_t slot); /* ERR_NOT_FOUND: nothing is left */
-    enum err (*make)(void *ctx, size_t slot);
-    enum err (*take)(void *ctx, size_t slot);
+    enum err (*stage[PIPELINE_STAGES])(void *ctx, size_t slot); /* read: ERR_NOT_FOUND when nothing is left */
     void *ctx;
 };
 
-/* Until nothing is left or a stage fails; returns the error that comes first in the order of the work: what was found
- * before it is made, what was made before it is taken. What was made and not taken stays in its slot, which is the
- * caller's to release. is_threaded false, or no thread to be had: the stages in turns on the caller's thread, so that a
- * run is the same from call to call. Errors: those of the stages, but ERR_NOT_FOUND of find, which is the end. */
+/* Until nothing is left or a stage fails; then items before the failed one still go through all stages, and the error
+ * is that of the first item that failed. What was read and not taken stays in its slot, which is the caller's to
+ * release. is_threaded false, or no thread to be had: item by item on the caller's thread, so that a run is the same
+ * from call to call. Errors: those of the stages, but ERR_NOT_FOUND of read, which is the end. */
 MUST_USE enum err pipeline_run(const struct pipeline *p, bool is_threaded);
 
 #endif

@@ -11,6 +11,8 @@
  */
 #include "node/store_sql.h"
 
+#include "node/vault.h"
+
 #include "schema/base/check.h"
 
 #include <stdlib.h>
@@ -68,6 +70,12 @@ enum err store_sql_wrote(struct store_sqlite *q, enum err e)
     return e;
 }
 
+/* Commits that were not durable yet are, or nobody builds on them. */
+static void settle(struct store_sqlite *q)
+{
+    q->is_poisoned = vault_settle(q->db) != ERR_OK || q->is_poisoned;
+}
+
 static void end_by_rollback(struct store_sqlite *q)
 {
     if (sqlite3_get_autocommit(q->db) == 0 && run_fixed(q, STORE_SQL_ROLLBACK) != ERR_OK) {
@@ -79,6 +87,7 @@ static void end_by_rollback(struct store_sqlite *q)
     store_log_forget(&q->log);
     store_last_end(&q->last);
     memset(q->rids, 0, sizeof(q->rids));
+    settle(q);
 }
 
 static enum err store_begin(struct store *s)
@@ -106,14 +115,15 @@ static enum err store_begin(struct store *s)
 
 static enum err store_commit(struct store *s, bool durable)
 {
-    (void)durable; /* always: one fsync per transaction is what FULL costs in WAL mode */
     struct store_sqlite *q = own(s);
     check(q->is_in_transaction);
     check(q->scan_depth == 0);
     notice_lost_transaction(q);
     enum err e = q->doom != ERR_OK ? q->doom : store_index_flush(q->index);
     if (e == ERR_OK) {
+        vault_set_lazy(q->db, !durable);
         e = run_fixed(q, STORE_SQL_COMMIT);
+        vault_set_lazy(q->db, false);
     }
     if (e == ERR_OK) {
         q->is_in_transaction = false;
@@ -132,6 +142,8 @@ static void store_rollback(struct store *s)
     check(q->scan_depth == 0);
     if (q->is_in_transaction) {
         end_by_rollback(q);
+    } else {
+        settle(q);
     }
 }
 

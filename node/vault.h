@@ -17,8 +17,6 @@ struct vault;
 
 enum { VAULT_KEY_BYTES = 32, VAULT_RECOVERY_TEXT_BYTES = 80 };
 
-enum vault_durability { VAULT_FULL, VAULT_NORMAL };
-
 /* dir must exist. recovery_text receives the recovery key as grouped text for a person to write down (with a check
  * symbol). */
 MUST_USE enum err vault_create(const char *dir, struct bytes passphrase, char recovery_text[VAULT_RECOVERY_TEXT_BYTES],
@@ -39,8 +37,15 @@ MUST_USE enum err vault_reader(struct vault *v, sqlite3 **out);
 /* 32-byte key for a purpose, derived from the data key (crypto_kdf); label 1..8 characters. */
 void vault_subkey(struct vault *v, const char *label, uint64_t number, uint8_t out[VAULT_KEY_BYTES]);
 
-MUST_USE enum err vault_set_durability(struct vault *v, enum vault_durability d);
 MUST_USE enum err vault_checkpoint(struct vault *v);
+
+/*
+ * While a writer connection is lazy its commits do not wait until they are durable: the log is synced on another thread
+ * meanwhile, one commit at a time. vault_settle waits for the last; ERR_IO: it never became durable, and nothing is
+ * read or written any more. A commit that is not lazy settles too. Connections of other databases ignore both.
+ */
+void vault_set_lazy(sqlite3 *db, bool is_lazy);
+MUST_USE enum err vault_settle(sqlite3 *db);
 
 /* Reads and authenticates every page and WAL frame, then PRAGMA integrity_check. ERR_DAMAGED names the first bad place
  * in why. */

@@ -49,10 +49,28 @@ static size_t ordinary(struct bytes text)
     return (p[0] >= 0xE3 && p[0] <= 0xEC && !is_wide_blank) || is_full_width ? 3 : 0;
 }
 
+/* Eight bytes of visible ASCII at the front. Numbers, dates and addresses of the net are made of nothing else. */
+static bool is_visible_ascii(struct bytes text)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t tops = ones << 7;
+    uint64_t word = 0;
+    if (text.len < sizeof(word)) {
+        return false;
+    }
+    memcpy(&word, text.ptr, sizeof(word));
+    return (word & tops) == 0 && ((word + ones) & tops) == 0 && (((word | tops) - ones * 0x21) & tops) == tops;
+}
+
 bool text_is_clean(struct bytes text)
 {
     bool after_space = true;
     while (text.len > 0) {
+        if (is_visible_ascii(text)) {
+            after_space = false;
+            text = bytes_of(text.ptr + sizeof(uint64_t), text.len - sizeof(uint64_t));
+            continue;
+        }
         bool is_space = text.ptr[0] == ' ' && !after_space;
         size_t n = is_space ? 1 : ordinary(text);
         if (n == 0) {

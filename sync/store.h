@@ -9,7 +9,8 @@
  *
  *  S1  Between begin and commit every change is visible to reads through the same store, and to nothing else.
  *  S2  commit(durable) returns ERR_OK only after the transaction survives power loss; commit(!durable) survives a
- * killed process. After rollback, or a commit that failed, nothing of the transaction is visible. S3  After ERR_IO from
+ * killed process, and power loss too once a later commit(durable) or rollback has returned. After rollback, or a commit
+ * that failed, nothing of the transaction is visible. S3  After ERR_IO from
  * commit the store is poisoned: every later begin answers ERR_IO until reopened. ERR_FULL leaves it able to go on. S4
  * Scans visit keys in byte order, each once; a scan sees the state at its start or later, and the callback must not
  * write. S5  Returned bytes are copies in the caller's arena. S6  Reads outside a transaction see the last committed

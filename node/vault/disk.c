@@ -121,6 +121,11 @@ static int posix_pwrite(struct disk_file *file, const void *buf, size_t len, uin
     return 0;
 }
 
+static void posix_begin_write_out(struct disk_file *file, uint64_t at, uint64_t len)
+{
+    (void)sync_file_range(posix_fd(file), (off_t)at, (off_t)len, SYNC_FILE_RANGE_WRITE);
+}
+
 static int posix_fsync(struct disk_file *file)
 {
     /* fdatasync also makes the size durable, which is all that matters of the metadata. */
@@ -253,6 +258,7 @@ static const struct disk_ops posix_ops = {
     .close = posix_close,
     .pread = posix_pread,
     .pwrite = posix_pwrite,
+    .begin_write_out = posix_begin_write_out,
     .fsync = posix_fsync,
     .ftruncate = posix_ftruncate,
     .size = posix_size,
@@ -265,6 +271,7 @@ static const struct disk_ops posix_ops = {
     .remove_dir = posix_remove_dir,
     .resolve = posix_resolve,
     .identify = posix_identify,
+    .syncs_beside = true,
 };
 
 struct disk disk_posix(void)

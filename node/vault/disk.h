@@ -33,6 +33,8 @@ struct disk_ops {
     int (*pread)(struct disk_file *file, void *buf, size_t len, uint64_t at, size_t *got);
     /* All or an error; after an error any part may have been written. */
     int (*pwrite)(struct disk_file *file, const void *buf, size_t len, uint64_t at);
+    /* Asks for what was written there to go to the disk while the caller goes on. Promises nothing, tells nothing. */
+    void (*begin_write_out)(struct disk_file *file, uint64_t at, uint64_t len);
     /* Content and size are durable when this returns 0. After an error nothing is known. */
     int (*fsync)(struct disk_file *file);
     int (*ftruncate)(struct disk_file *file, uint64_t size);
@@ -52,6 +54,8 @@ struct disk_ops {
     int (*resolve)(void *ctx, const char *dir, char *out, size_t room);
     /* What tells a file from its copy: number and birth. Does not follow links. */
     int (*identify)(void *ctx, const char *path, uint8_t out[DISK_ID_BYTES]);
+    bool syncs_beside; /* fsync may run on one thread while another writes to the same handle; it covers what was
+                          written before it began */
 };
 
 struct disk {

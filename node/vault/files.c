@@ -61,6 +61,7 @@ void vault_files_free(struct vault_files *files)
     }
     check(files->open_files == 0); /* a reader connection outlived its vault */
     check(files->index.users == 0);
+    late_sync_stop(&files->late);
     sodium_free(files->keys);
     check(pthread_mutex_destroy(&files->mutex) == 0);
     free(files->dir);
@@ -82,10 +83,22 @@ int sqlite_from_errno(struct vault_files *files, int error, int otherwise)
     return error == ENOMEM ? SQLITE_IOERR_NOMEM : otherwise;
 }
 
+int vault_files_settle(struct vault_files *files)
+{
+    int error = late_sync_wait(&files->late);
+    if (error != 0) {
+        atomic_store(&files->is_poisoned, true);
+    }
+    return sqlite_from_errno(files, error, SQLITE_IOERR_FSYNC);
+}
+
 int vault_file_close(sqlite3_file *base)
 {
     struct vault_file *f = vault_file_of(base);
     struct vault_files *files = f->files;
+    if (f->wal.late != 0) {
+        (void)vault_files_settle(files); /* what it says stands in is_poisoned */
+    }
     if (f->kind == VAULT_FILE_MAIN) {
         (void)wal_index_unmap(base, 0);
         (void)main_file_unlock(base, SQLITE_LOCK_NONE);
@@ -98,7 +111,7 @@ int vault_file_close(sqlite3_file *base)
     page_cipher_release(&f->cipher);
     sodium_memzero(f->scratch, f->scratch_bytes);
     free(f->scratch);
-    free(f->wal.room);
+    stretch_release(&f->stretch);
     sodium_free(f->temp_key);
     check(pthread_mutex_lock(&files->mutex) == 0);
     files->open_files--;

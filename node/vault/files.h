@@ -3,6 +3,8 @@
 
 #include "node/vault/disk.h"
 #include "node/vault/header.h"
+#include "node/vault/late_sync.h"
+#include "node/vault/stretch.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -52,6 +54,9 @@ struct vault_files {
     atomic_bool is_poisoned; /* set by the first failed fsync, never cleared */
     atomic_int last_errno;
 
+    bool is_lazy; /* the writer's: a commit does not wait for its sync, see vault_files_settle */
+    struct late_sync late; /* the writer's: of the log */
+
     pthread_mutex_t mutex; /* guards what follows */
     struct file_locks locks;
     struct wal_index index;
@@ -62,6 +67,9 @@ struct vault_files {
     char vfs_name[40];
 };
 
+/* Operations of the main file besides SQLite's, which end at 100. LAZY: a bool. */
+enum { VAULT_FCNTL_LAZY = 0x4a50, VAULT_FCNTL_SETTLE };
+
 enum vault_file_kind { VAULT_FILE_MAIN, VAULT_FILE_WAL, VAULT_FILE_JOURNAL, VAULT_FILE_TEMP };
 
 /* State of the WAL file of one connection; see wal_file.c. */
@@ -69,10 +77,10 @@ struct wal_state {
     bool has_pending;
     uint32_t pending_index;
     uint8_t pending_header[WAL_FRAME_HEADER_BYTES];
-    uint32_t written; /* frames below this index were written through this handle in this generation */
-    uint8_t *room; /* sealed frames not yet written, the last `gathered` below `written`; NULL until needed */
-    uint32_t gathered;
+    uint32_t written; /* frames below this index were written through this handle in this generation, or are gathered */
     uint32_t synced; /* all frames below this index are durable and unchanged since */
+    uint32_t late; /* the same once the sync under way has ended well; 0: none was begun since */
+    bool is_new; /* the log's header was written since the last sync: frames must not be on the disk before it */
 };
 
 struct vault_file {
@@ -83,6 +91,7 @@ struct vault_file {
     struct page_cipher cipher;
     uint8_t *scratch; /* one sealed piece; may hold plaintext, wiped on close */
     size_t scratch_bytes;
+    struct stretch stretch; /* main file and log */
     bool must_sync_dir; /* created by us; its name is not durable yet */
     bool is_writer; /* main file opened for writing */
     char *remove_path; /* temp file: its name, removed on close where it could not be at once */
@@ -129,6 +138,9 @@ int vault_file_no_lock(sqlite3_file *base, int level);
 int vault_file_no_reserved(sqlite3_file *base, int *out);
 int vault_file_no_control(sqlite3_file *base, int op, void *arg);
 int sqlite_from_errno(struct vault_files *files, int error, int otherwise);
+/* The writer's: waits for the sync of the log that a lazy commit left under way. Whatever builds on a durable log comes
+ * after it: the next sync, every write to the main file, a log begun anew. */
+int vault_files_settle(struct vault_files *files);
 
 /* True after a failed fsync: nothing is written, read or locked any more. */
 static inline bool vault_files_poisoned(struct vault_files *files)

@@ -7,6 +7,11 @@
  * of zeros on disk is always damage; a read behind the end of a file that has pages is damage too. Only whole aligned
  * pages are written, and page 1 only if it reserves the 40 bytes.
  *
+ * Pages that follow each other, as a checkpoint writes them, are gathered and written by one call: when the room is
+ * full, when another page comes than the next, before anything else is done with the file, and when a checkpoint says
+ * that it has no more: readers look for its pages here from then on, synced or not. What is gathered is sealed already.
+ * The disk is asked to begin with what was written, so that the sync at the end waits for little.
+ *
  * One answer is lenient: SQLite reads the first 100 bytes before it looks for a hot journal, so a torn page 1 must not
  * fail that read. It gets zeros and a short read; the next read of page 1 is strict.
  */
@@ -32,10 +37,35 @@ enum err main_page_open(struct page_cipher *c, const struct vault_files *files, 
     return e;
 }
 
+/* After a failure the file's length is anybody's guess. */
+static int gathered_write(struct vault_file *f)
+{
+    uint64_t at = f->stretch.at;
+    size_t len = f->stretch.len;
+    int rc = len == 0 ? SQLITE_OK : vault_files_settle(f->files);
+    if (rc != SQLITE_OK) {
+        f->stretch.len = 0;
+        return rc;
+    }
+    int error = stretch_write(&f->stretch, f->disk);
+    if (error != 0) {
+        f->has_pages = false;
+        return sqlite_from_errno(f->files, error, SQLITE_IOERR_WRITE);
+    }
+    if (len > VAULT_PAGE_BYTES) {
+        f->disk->ops->begin_write_out(f->disk, at, len);
+    }
+    return SQLITE_OK;
+}
+
 /* Fills buf with page `page`. SHORT_READ only for a file without any page. */
 static int page_read(struct vault_file *f, uint64_t page, uint8_t *buf)
 {
     size_t got = 0;
+    int rc = gathered_write(f);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     int error = f->disk->ops->pread(f->disk, buf, VAULT_PAGE_BYTES, page_offset(page), &got);
     if (error != 0) {
         return sqlite_from_errno(f->files, error, SQLITE_IOERR_READ);
@@ -76,6 +106,10 @@ static int main_file_read(sqlite3_file *base, void *out, int amount, sqlite3_int
 static int pages_on_disk(struct vault_file *f, uint64_t *out)
 {
     uint64_t size = 0;
+    int rc = gathered_write(f);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     int error = f->disk->ops->size(f->disk, &size);
     if (error != 0) {
         return sqlite_from_errno(f->files, error, SQLITE_IOERR_FSTAT);
@@ -88,22 +122,21 @@ static int pages_on_disk(struct vault_file *f, uint64_t *out)
 static int page_write(struct vault_file *f, uint64_t page, const uint8_t *payload)
 {
     uint8_t aad[PAGE_AAD_BYTES];
-    uint8_t *nonce = f->scratch + VAULT_PAYLOAD_BYTES;
+    int rc = stretch_continues(&f->stretch, page_offset(page)) ? SQLITE_OK : gathered_write(f);
+    uint8_t *piece = stretch_place(&f->stretch);
+    if (rc != SQLITE_OK || piece == NULL) {
+        return rc != SQLITE_OK ? rc : SQLITE_IOERR_NOMEM;
+    }
+    uint8_t *nonce = piece + VAULT_PAYLOAD_BYTES;
     page_aad(aad, f->files->db_id, PAGE_KIND_MAIN, page);
-    enum err e = page_cipher_seal(&f->cipher, f->files->keys->page, aad, bytes_of(payload, VAULT_PAYLOAD_BYTES),
-        f->scratch, nonce, nonce + PAGE_NONCE_BYTES);
+    enum err e = page_cipher_seal(&f->cipher, f->files->keys->page, aad, bytes_of(payload, VAULT_PAYLOAD_BYTES), piece,
+        nonce, nonce + PAGE_NONCE_BYTES);
     if (e != ERR_OK) {
         return SQLITE_IOERR_WRITE;
     }
-    int error = f->disk->ops->pwrite(f->disk, f->scratch, VAULT_PAGE_BYTES, page_offset(page));
-    if (error != 0) {
-        f->has_pages = false;
-        return sqlite_from_errno(f->files, error, SQLITE_IOERR_WRITE);
-    }
-    if (f->pages < page) {
-        f->pages = page;
-    }
-    return SQLITE_OK;
+    stretch_add(&f->stretch, page_offset(page), VAULT_PAGE_BYTES);
+    f->pages = f->pages < page ? page : f->pages;
+    return stretch_is_full(&f->stretch, VAULT_PAGE_BYTES) ? gathered_write(f) : SQLITE_OK;
 }
 
 /* Seals zero pages until the file has `count` pages. */
@@ -145,7 +178,9 @@ static int main_file_truncate(sqlite3_file *base, sqlite3_int64 size)
         return SQLITE_IOERR_TRUNCATE;
     }
     uint64_t count = (uint64_t)size / VAULT_PAGE_BYTES;
-    int rc = pages_fill(f, count);
+    int rc = vault_files_settle(f->files);
+    rc = rc == SQLITE_OK ? pages_fill(f, count) : rc;
+    rc = rc == SQLITE_OK ? gathered_write(f) : rc;
     if (rc != SQLITE_OK) {
         return rc;
     }
@@ -153,6 +188,18 @@ static int main_file_truncate(sqlite3_file *base, sqlite3_int64 size)
     f->pages = count;
     f->has_pages = error == 0;
     return sqlite_from_errno(f->files, error, SQLITE_IOERR_TRUNCATE);
+}
+
+static int main_file_sync(sqlite3_file *base, int flags)
+{
+    int rc = gathered_write(vault_file_of(base));
+    return rc == SQLITE_OK ? vault_file_sync(base, flags) : rc;
+}
+
+static int main_file_close(sqlite3_file *base)
+{
+    (void)gathered_write(vault_file_of(base)); /* what nobody asked to be made durable */
+    return vault_file_close(base);
 }
 
 static int main_file_size(sqlite3_file *base, sqlite3_int64 *out)
@@ -187,6 +234,16 @@ static int main_file_control(sqlite3_file *base, int op, void *arg)
     case SQLITE_FCNTL_MMAP_SIZE:
         *(sqlite3_int64 *)arg = 0;
         return SQLITE_OK;
+    case SQLITE_FCNTL_CKPT_DONE:
+        if (gathered_write(f) != SQLITE_OK) {
+            atomic_store(&f->files->is_poisoned, true); /* SQLite does not look at our answer */
+        }
+        return SQLITE_OK;
+    case VAULT_FCNTL_LAZY:
+        f->files->is_lazy = *(const bool *)arg;
+        return SQLITE_OK;
+    case VAULT_FCNTL_SETTLE:
+        return vault_files_settle(f->files);
     case SQLITE_FCNTL_LAST_ERRNO:
         *(int *)arg = atomic_load(&f->files->last_errno);
         return SQLITE_OK;
@@ -198,11 +255,11 @@ static int main_file_control(sqlite3_file *base, int op, void *arg)
 /* Version 2: with the wal-index, without xFetch, so that no mapping can bypass the cipher. */
 const sqlite3_io_methods main_file_methods = {
     .iVersion = 2,
-    .xClose = vault_file_close,
+    .xClose = main_file_close,
     .xRead = main_file_read,
     .xWrite = main_file_write,
     .xTruncate = main_file_truncate,
-    .xSync = vault_file_sync,
+    .xSync = main_file_sync,
     .xFileSize = main_file_size,
     .xLock = main_file_lock,
     .xUnlock = main_file_unlock,

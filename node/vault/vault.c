@@ -386,16 +386,21 @@ void vault_subkey(struct vault *v, const char *label, uint64_t number, uint8_t o
     (void)crypto_kdf_derive_from_key(out, VAULT_KEY_BYTES, number, context, v->files->keys->subkeys);
 }
 
-enum err vault_set_durability(struct vault *v, enum vault_durability d)
-{
-    check(sqlite3_get_autocommit(v->db) != 0); /* SQLite ignores the change inside a transaction */
-    const char *sql = d == VAULT_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL";
-    return err_from_sqlite(sqlite3_exec(v->db, sql, NULL, NULL, NULL));
-}
-
 enum err vault_checkpoint(struct vault *v)
 {
     return err_from_sqlite(sqlite3_wal_checkpoint_v2(v->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL));
+}
+
+void vault_set_lazy(sqlite3 *db, bool is_lazy)
+{
+    int rc = sqlite3_file_control(db, "main", VAULT_FCNTL_LAZY, &is_lazy);
+    check(rc == SQLITE_OK || rc == SQLITE_NOTFOUND);
+}
+
+enum err vault_settle(sqlite3 *db)
+{
+    int rc = sqlite3_file_control(db, "main", VAULT_FCNTL_SETTLE, NULL);
+    return rc == SQLITE_NOTFOUND ? ERR_OK : err_from_sqlite(rc);
 }
 
 void vault_close(struct vault *v)

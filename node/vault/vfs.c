@@ -59,7 +59,7 @@ static void file_release(struct vault_file *f)
 {
     page_cipher_release(&f->cipher);
     free(f->scratch);
-    free(f->wal.room);
+    stretch_release(&f->stretch);
     free(f->remove_path);
     sodium_free(f->temp_key);
 }

@@ -27,7 +27,6 @@ enum {
     BODY_AT = PAGE_NONCE_BYTES,
     FRAME_AT = BODY_AT + WAL_MARK_BYTES,
     FRAME_COMMIT_AT = 4, /* in SQLite's frame header: pages of the database after the transaction, 0 before its last */
-    WAL_GATHER_FRAMES = 32,
 };
 
 static uint32_t frame_index(uint64_t at)
@@ -93,15 +92,29 @@ static int frame_load(struct vault_file *f, uint32_t index)
     return wal_frame_open(&f->cipher, f->files, index, f->scratch) == ERR_OK ? SQLITE_OK : SQLITE_IOERR_DATA;
 }
 
+/* What the sync under way was for is durable then. */
+static int settle(struct vault_file *f)
+{
+    struct wal_state *w = &f->wal;
+    int rc = vault_files_settle(f->files);
+    w->synced = rc == SQLITE_OK && w->late > w->synced ? w->late : w->synced;
+    w->late = 0;
+    return rc;
+}
+
 /* Writes the frame that stands opened in scratch, with its mark. */
 static int frame_store(struct vault_file *f, uint32_t index)
 {
     struct wal_state *w = &f->wal;
+    int rc = settle(f);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     if (w->synced > index) {
         w->synced = index;
     }
     put_u32be(f->scratch + BODY_AT, w->synced);
-    int rc = piece_write(f, PAGE_KIND_WAL_FRAME, index, WAL_BODY_BYTES, wal_frame_offset(index));
+    rc = piece_write(f, PAGE_KIND_WAL_FRAME, index, WAL_BODY_BYTES, wal_frame_offset(index));
     if (rc == SQLITE_OK && w->written <= index) {
         w->written = index + 1;
     } else if (rc != SQLITE_OK && w->written > index) {
@@ -114,16 +127,9 @@ static int frame_store(struct vault_file *f, uint32_t index)
 static int gathered_write(struct vault_file *f)
 {
     struct wal_state *w = &f->wal;
-    if (w->gathered == 0) {
-        return SQLITE_OK;
-    }
-    uint32_t first = w->written - w->gathered;
-    int error =
-        f->disk->ops->pwrite(f->disk, w->room, (size_t)w->gathered * WAL_DISK_FRAME_BYTES, wal_frame_offset(first));
-    w->gathered = 0;
-    if (error != 0) {
-        w->written = first;
-    }
+    uint32_t count = (uint32_t)(f->stretch.len / WAL_DISK_FRAME_BYTES);
+    int error = stretch_write(&f->stretch, f->disk);
+    w->written -= error == 0 ? 0 : count;
     return sqlite_from_errno(f->files, error, SQLITE_IOERR_WRITE);
 }
 
@@ -131,13 +137,10 @@ static int gathered_write(struct vault_file *f)
 static int frame_gather(struct vault_file *f, uint32_t index, const uint8_t *page)
 {
     struct wal_state *w = &f->wal;
-    if (w->room == NULL) {
-        w->room = malloc((size_t)WAL_GATHER_FRAMES * WAL_DISK_FRAME_BYTES);
-        if (w->room == NULL) {
-            return SQLITE_IOERR_NOMEM;
-        }
+    uint8_t *piece = stretch_place(&f->stretch);
+    if (piece == NULL) {
+        return SQLITE_IOERR_NOMEM;
     }
-    uint8_t *piece = w->room + (size_t)w->gathered * WAL_DISK_FRAME_BYTES;
     put_u32be(piece + BODY_AT, w->synced);
     memcpy(piece + FRAME_AT, w->pending_header, WAL_FRAME_HEADER_BYTES);
     memcpy(piece + FRAME_AT + PAGE_AT, page, VAULT_PAGE_BYTES);
@@ -145,10 +148,10 @@ static int frame_gather(struct vault_file *f, uint32_t index, const uint8_t *pag
         sodium_memzero(piece, WAL_DISK_FRAME_BYTES);
         return SQLITE_IOERR_WRITE;
     }
-    w->gathered++;
+    stretch_add(&f->stretch, wal_frame_offset(index), WAL_DISK_FRAME_BYTES);
     w->written = index + 1;
     bool is_last = get_u32be(w->pending_header + FRAME_COMMIT_AT) != 0;
-    return is_last || w->gathered == WAL_GATHER_FRAMES ? gathered_write(f) : SQLITE_OK;
+    return is_last || stretch_is_full(&f->stretch, WAL_DISK_FRAME_BYTES) ? gathered_write(f) : SQLITE_OK;
 }
 
 static int wal_read_header(struct vault_file *f, uint8_t *out, size_t len, size_t at)
@@ -206,10 +209,15 @@ static int wal_file_read(sqlite3_file *base, void *out, int amount, sqlite3_int6
 
 static int wal_write_header(struct vault_file *f, const uint8_t *data)
 {
-    f->wal.gathered = 0; /* of the log that ends here */
+    int rc = settle(f);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+    f->stretch.len = 0; /* of the log that ends here */
     memcpy(f->scratch + BODY_AT, data, WAL_HEADER_BYTES);
     f->wal.written = 0;
     f->wal.synced = 0;
+    f->wal.is_new = true;
     return piece_write(f, PAGE_KIND_WAL_HEADER, 0, WAL_HEADER_BYTES, 0);
 }
 
@@ -287,15 +295,25 @@ static int wal_file_write(sqlite3_file *base, const void *data, int amount, sqli
 static int wal_file_sync(sqlite3_file *base, int flags)
 {
     struct vault_file *f = vault_file_of(base);
-    if (f->wal.has_pending) {
+    struct wal_state *w = &f->wal;
+    if (w->has_pending) {
         return SQLITE_IOERR_FSYNC;
     }
-    int rc = gathered_write(f);
+    int rc = settle(f);
+    if (rc == SQLITE_OK) {
+        rc = gathered_write(f);
+    }
+    if (rc == SQLITE_OK && f->files->is_lazy && !w->is_new && !f->must_sync_dir && !vault_files_poisoned(f->files)) {
+        late_sync_start(&f->files->late, f->disk);
+        w->late = w->written;
+        return SQLITE_OK;
+    }
     if (rc == SQLITE_OK) {
         rc = vault_file_sync(base, flags);
     }
     if (rc == SQLITE_OK) {
-        f->wal.synced = f->wal.written;
+        w->synced = w->written;
+        w->is_new = false;
     }
     return rc;
 }
@@ -307,7 +325,8 @@ static int wal_file_truncate(sqlite3_file *base, sqlite3_int64 size)
         return SQLITE_IOERR_TRUNCATE;
     }
     uint32_t frames = size <= WAL_HEADER_BYTES ? 0 : frame_index((uint64_t)size + WAL_FRAME_BYTES - 1);
-    int rc = gathered_write(f);
+    int rc = settle(f);
+    rc = rc == SQLITE_OK ? gathered_write(f) : rc;
     if (rc != SQLITE_OK) {
         return rc;
     }

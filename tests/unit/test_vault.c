@@ -319,7 +319,7 @@ static void readers_in_other_threads_see_whole_transactions(void **state)
     run(vault_db(v), "PRAGMA wal_autocheckpoint=30; CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER, pad BLOB);"
                      "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<60)"
                      " INSERT INTO t SELECT i, 0, zeroblob(900) FROM c");
-    assert_int_equal(vault_set_durability(v, VAULT_NORMAL), ERR_OK);
+    vault_set_lazy(vault_db(v), true);
     struct reader_job jobs[2] = { { v, &stop, 0, 0 }, { v, &stop, 0, 0 } };
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, reader_main, &jobs[i]), 0);
@@ -404,10 +404,6 @@ static void writer_is_set_up_for_safety(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_int_equal(number(vault_db(v), cases[i].pragma), cases[i].value);
     }
-    assert_int_equal(vault_set_durability(v, VAULT_NORMAL), ERR_OK);
-    assert_int_equal(number(vault_db(v), "PRAGMA synchronous"), 1);
-    assert_int_equal(vault_set_durability(v, VAULT_FULL), ERR_OK);
-    assert_int_equal(number(vault_db(v), "PRAGMA synchronous"), 2);
     vault_close(v);
     disk_sim_free(sim);
 }
