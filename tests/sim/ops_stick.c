@@ -49,7 +49,7 @@ uint64_t sticks_know(const struct sim *s, uint32_t node, uint32_t epoch)
     for (size_t i = 0; s->sticks != NULL && i < s->sticks->count + STICK_JOBS_MAX; i++) {
         const struct stick *x =
             i < s->sticks->count ? &s->sticks->drawer[i] : &s->sticks->jobs[i - s->sticks->count].stick;
-        uint64_t known = known_upto(&x->heads, node, epoch);
+        uint64_t known = known_upto(&x->latest, node, epoch);
         upto = known > upto ? known : upto;
     }
     return upto;
@@ -144,6 +144,9 @@ static void make_piece(struct sim *s, struct sim_node *n, struct stick_job *job)
     bool is_first = job->id == 0;
     enum err e =
         is_first ? begin_making(n, job) : bundle_desk_export_next(n->app, job->id, &job->made, &is_last, &count);
+    if (e == ERR_OK) {
+        job->stick.latest = n->durable;
+    }
     if (e == ERR_OK && is_last) {
         finish_making(s, job);
     } else if (e == ERR_OK) {

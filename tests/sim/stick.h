@@ -18,7 +18,8 @@ struct stick {
     uint8_t *bytes;
     size_t len;
     struct bundle_header header;
-    struct known_heads heads; /* what its maker had settled when it began */
+    struct known_heads heads; /* what its maker had settled when it began: this it brings */
+    struct known_heads latest; /* and when it was finished: what was written meanwhile may be in it too */
     bool had_all; /* its maker held the whole group */
     bool is_spoilt; /* a byte of it was changed, or its end is missing */
 };
