@@ -74,6 +74,7 @@ static void set_back(struct sim *s, struct sim_node *n, const struct plan_action
     node_crash(n, CRASH_KILL);
     struct disk_sim *old = n->images[i];
     new_disk(n, as_files ? disk_sim_clone(old) : disk_sim_image(old));
+    n->backup = n->image_backup[i]; /* it lies on the same disk */
     while (n->image_count > i + 1) {
         disk_sim_free(n->images[--n->image_count]);
     }
@@ -85,14 +86,14 @@ static void set_back(struct sim *s, struct sim_node *n, const struct plan_action
 /* The store of a backup takes the place of the one that is there. */
 static void restore(struct sim *s, struct sim_node *n, const struct plan_action *a)
 {
-    bool is_older = n->backup_members != s->member_changes; /* the membership log has no epochs: docs/decisions/0011 */
+    bool is_older = n->backup.members != s->member_changes; /* the membership log has no epochs: docs/decisions/0011 */
     if (!backup_is_there(n) || n->is_spoiled || n->is_clone || (n->slot == 0 && is_older)) {
         return;
     }
     stop_whole(n);
     backup_restore(s, n, a);
     rolled_back(s, n, true);
-    n->passphrase = n->backup_passphrase;
+    n->passphrase = n->backup.passphrase;
     sim_fired(s, a->id);
 }
 

@@ -367,12 +367,14 @@ void node_keep_image(struct sim_node *n)
         disk_sim_free(n->images[0]);
         memmove(n->images, n->images + 1, (SIM_IMAGES_MAX - 1) * sizeof(n->images[0]));
         memmove(n->image_own, n->image_own + 1, (SIM_IMAGES_MAX - 1) * sizeof(n->image_own[0]));
+        memmove(n->image_backup, n->image_backup + 1, (SIM_IMAGES_MAX - 1) * sizeof(n->image_backup[0]));
         memmove(n->image_members, n->image_members + 1, (SIM_IMAGES_MAX - 1) * sizeof(n->image_members[0]));
         n->image_count--;
     }
     n->image_own[n->image_count] = (struct known_head){
         .node = n->number, .epoch = n->epoch, .upto = known_upto(&n->durable, n->number, n->epoch)
     };
+    n->image_backup[n->image_count] = n->backup;
     n->image_members[n->image_count] = n->sim->member_changes;
     n->images[n->image_count++] = disk_sim_image(n->place.disk);
 }

@@ -25,9 +25,7 @@ void backup_do(struct sim *s, struct sim_node *n)
         (void)node_survived(n, e);
         return;
     }
-    n->has_backup = true;
-    n->backup_passphrase = n->passphrase;
-    n->backup_members = s->member_changes;
+    n->backup = (struct sim_backup){ .was_made = true, .passphrase = n->passphrase, .members = s->member_changes };
 }
 
 static enum err run(struct sim_node *n, struct restored *out)
@@ -35,7 +33,7 @@ static enum err run(struct sim_node *n, struct restored *out)
     struct why why = { .zh = "" };
     const struct restore in = { .home = PLACE_HOME,
         .file = backup_path,
-        .passphrase = bytes_str(node_passphrase(n->backup_passphrase)),
+        .passphrase = bytes_str(node_passphrase(n->backup.passphrase)),
         .replace = true };
     enum err e = restore_run(&in, out, &why);
     sim_log(n->sim, "node %u restores: %s (%s)", n->slot + 1, err_name(e), why.en);
@@ -53,7 +51,7 @@ static void put_away(struct sim_node *n)
 bool backup_is_there(struct sim_node *n)
 {
     size_t len = 0;
-    return n->has_backup && disk_sim_content(n->place.disk, backup_path, &len) != NULL; /* disks are set back whole */
+    return n->backup.was_made && disk_sim_content(n->place.disk, backup_path, &len) != NULL;
 }
 
 void backup_restore(struct sim *s, struct sim_node *n, const struct plan_action *a)
@@ -68,7 +66,7 @@ void backup_restore(struct sim *s, struct sim_node *n, const struct plan_action 
     for (unsigned i = 0; i < TRIES_MAX && e != ERR_OK; i++) {
         e = run(n, &done);
         if (e == ERR_SECRET && n->has_two_passphrases) {
-            n->backup_passphrase++;
+            n->backup.passphrase++;
         }
         if (disk_sim_has_crashed(n->place.disk)) {
             disk_sim_power_cycle(n->place.disk, (enum sim_damage)(a->d % SIM_DAMAGE_COUNT), chance_next(&s->disk));

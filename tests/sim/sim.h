@@ -40,6 +40,13 @@ struct known_heads {
     size_t count;
 };
 
+/* A file outside of the home, with what was true when it was made. */
+struct sim_backup {
+    bool was_made;
+    uint32_t passphrase;
+    size_t members; /* membership changes there had been */
+};
+
 enum crash { CRASH_NONE, CRASH_KILL, CRASH_POWER };
 
 struct sim_node {
@@ -81,9 +88,8 @@ struct sim_node {
     bool may_change_epoch; /* the next open may fail to prove it */
     struct disk_sim *images[SIM_IMAGES_MAX]; /* old states of the disk, newest last */
     size_t image_count;
-    bool has_backup; /* a file outside of its home, as it was then: */
-    uint32_t backup_passphrase;
-    size_t backup_members;
+    struct sim_backup backup; /* on its disk */
+    struct sim_backup image_backup[SIM_IMAGES_MAX]; /* on theirs */
     size_t image_members[SIM_IMAGES_MAX]; /* membership changes there had been */
     struct known_head image_own[SIM_IMAGES_MAX]; /* how far it had written itself */
     const char *flipped_path; /* flip faults: which bytes, to undo it; NULL: none */
