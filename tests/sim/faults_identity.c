@@ -213,7 +213,8 @@ void fault_identity(struct sim *s, const struct plan_action *a)
         break;
     case DO_NEW_MACHINE:
         stop_whole(n);
-        n->place.machine[0] ^= (char)(1 + a->b % 15);
+        /* One it never stood in: moved on before it opened and back again, it has nothing to doubt. */
+        (void)snprintf(n->place.machine, sizeof(n->place.machine), "moved-to-%u", ++s->machines);
         n->must_change_epoch = true;
         sim_fired(s, a->id);
         break;

@@ -214,6 +214,7 @@ struct sim {
     size_t pair_count;
     struct conn *conns;
     uint64_t last_conn;
+    uint32_t machines; /* that nodes were moved to */
     struct chance net;
     struct chance disk;
     struct chance hostile;
