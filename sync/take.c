@@ -46,14 +46,27 @@ static enum err take_withheld(const struct taking *t, const struct wire_item *it
     return e == ERR_OK ? vv_raise(t->known, t->known_arena, upto) : e;
 }
 
-/* From a relay: it cannot read, so it cannot judge what is not for whom. Who holds the group takes whole commits only.
- */
-static enum err take_boxed(const struct taking *t, const struct member_node *self, const struct wire_item *item)
+/* A relay cannot read, so it cannot judge what is not for whom: who holds the group settles nothing by less than a
+ * whole commit. A relay that has not heard yet that it does gives it whole when it has. ERR_EXISTS: settled anyway. */
+static enum err check_relayed(const struct taking *t, const struct wire_item *item)
+{
+    const struct member_node *self = members_node(t->core->members, t->core->self.number);
+    const struct member_node *peer = members_node(t->core->members, t->from);
+    struct commit_view v;
+    if (self == NULL || peer == NULL || peer->kind != NODE_RELAY || !scope_takes_all(self) ||
+        commit_parse(item->commit, &v) != ERR_OK || relay_is_whole(&v)) {
+        return ERR_OK;
+    }
+    const struct head *head = core_head(t->core, v.header.dot.node, v.header.dot.epoch);
+    return head != NULL && v.header.dot.seq <= head->upto ? ERR_EXISTS : ERR_GAP;
+}
+
+static enum err take_boxed(const struct taking *t, const struct wire_item *item)
 {
     struct commit_view v;
     struct buf secrets;
     enum err e = commit_parse(item->commit, &v);
-    if (e == ERR_OK && (item->secrets.len > 0 || (scope_takes_all(self) && !relay_is_whole(&v)))) {
+    if (e == ERR_OK && item->secrets.len > 0) {
         e = ERR_PROTOCOL;
     }
     if (e != ERR_OK) {
@@ -76,7 +89,7 @@ static enum err take_commit(const struct taking *t, const struct wire_item *item
         return relay_take(t->core, t->work, t->now, item);
     }
     if (self != NULL && peer != NULL && peer->kind == NODE_RELAY) {
-        return take_boxed(t, self, item);
+        return take_boxed(t, item);
     }
     return core_ingest(t->core, t->work, t->now, item->commit, item->secrets);
 }
@@ -130,7 +143,11 @@ static enum err take_plain(const struct taking *t, const struct wire_item *item,
     if (!out->is_commit) {
         return take_withheld(t, item);
     }
-    enum err e = take_commit(t, item);
+    enum err e = check_relayed(t, item);
+    if (e == ERR_GAP) {
+        return e;
+    }
+    e = e == ERR_OK ? take_commit(t, item) : e;
     out->is_new = e == ERR_OK;
     if (e == ERR_CONFLICT || e == ERR_GAP) {
         arena_reset(t->work);

@@ -145,7 +145,9 @@ static void make_piece(struct sim *s, struct sim_node *n, struct stick_job *job)
     enum err e =
         is_first ? begin_making(n, job) : bundle_desk_export_next(n->app, job->id, &job->made, &is_last, &count);
     if (e == ERR_OK) {
+        const struct member_node *to = members_node(n->app->members, job->stick.receiver);
         job->stick.latest = n->durable;
+        job->stick.was_for_part = job->stick.was_for_part || !to->holds_group;
     }
     if (e == ERR_OK && is_last) {
         finish_making(s, job);
@@ -230,6 +232,7 @@ static bool is_refused_rightly(struct sim *s, const struct sim_node *n, const st
     case ERR_EXPIRED:
         return is_newer(seen->begun, stamp_of(x));
     case ERR_GAP:
+        return may_lack(s) || (s->nodes[x->from].is.kind == NODE_RELAY && x->was_for_part && node_takes_all(n));
     case ERR_UNKNOWN_PEER:
         return may_lack(s);
     default: /* of the node, not of the stick: node_survived judges */

@@ -21,6 +21,7 @@ struct stick {
     struct known_heads heads; /* what its maker had settled when it began: this it brings */
     struct known_heads latest; /* and when it was finished: what was written meanwhile may be in it too */
     bool had_all; /* its maker held the whole group */
+    bool was_for_part; /* so its maker thought of its receiver, while some of it was made */
     bool is_spoilt; /* a byte of it was changed, or its end is missing */
 };
 

@@ -346,6 +346,61 @@ static void test_a_gap_is_told_and_mended(void **state)
     fleet_free(w.f);
 }
 
+/* A relay's bundle from before its receiver came to hold the group: what is in it is less than whole. Nothing is
+ * settled by it, nothing is lost, and where all of it is there already it is passed over. */
+static void test_a_relay_did_not_know_that_its_receiver_holds_the_group(void **state)
+{
+    (void)state;
+    struct world w = world_new(1);
+    uint32_t grown = fleet_station_node(w.f, 2, false);
+    uint32_t relay = fleet_relay(w.f, 1);
+    struct file x;
+    world_teach_all(&w);
+    struct record_id foreign = fleet_customer(w.f, 1, w.seller, "陈大文");
+    struct record_id own = fleet_customer(w.f, 1, w.other, "李四");
+    fleet_connect(w.f, 1, relay);
+    fleet_run(w.f);
+    fleet_cut_all(w.f);
+    assert_int_equal(make(&w, relay, grown, true, &x), ERR_OK);
+    fleet_scope(w.f, grown, true, 0, 0);
+    fleet_teach(w.f, grown);
+    assert_int_equal(take(&w, grown, buf_view(&x.bytes), NULL), ERR_GAP);
+    assert_int_equal(world_upto(&w, grown, 1, 1), 0);
+    assert_int_equal(carry(&w, grown, relay, NULL), ERR_OK);
+    assert_int_equal(carry(&w, relay, grown, NULL), ERR_OK);
+    assert_true(world_shows_name(&w, grown, foreign, "陈大文"));
+    assert_true(world_shows_name(&w, grown, own, "李四"));
+    assert_true(fleet_same_hash(w.f, 1, grown));
+    file_free(&x);
+    fleet_free(w.f);
+}
+
+static void test_less_than_whole_of_what_is_known_is_passed_over(void **state)
+{
+    (void)state;
+    struct world w = world_new(1);
+    uint32_t grown = fleet_station_node(w.f, 2, false);
+    uint32_t relay = fleet_relay(w.f, 1);
+    struct bundle_count in;
+    struct file x;
+    world_teach_all(&w);
+    struct record_id foreign = fleet_customer(w.f, 1, w.seller, "陈大文");
+    fleet_connect(w.f, 1, relay);
+    fleet_run(w.f);
+    fleet_cut_all(w.f);
+    assert_int_equal(make(&w, relay, grown, true, &x), ERR_OK);
+    fleet_scope(w.f, grown, true, 0, 0);
+    fleet_connect(w.f, 1, grown);
+    fleet_run(w.f);
+    assert_int_equal(take(&w, grown, buf_view(&x.bytes), &in), ERR_OK);
+    assert_int_equal(in.commits, 1);
+    assert_int_equal(in.news, 0);
+    assert_true(world_shows_name(&w, grown, foreign, "陈大文"));
+    assert_true(fleet_same_hash(w.f, 1, grown));
+    file_free(&x);
+    fleet_free(w.f);
+}
+
 /* What a laptop wrote and forgot comes to a station on a stick, whole, and no reader but that station opens it. */
 static void test_letters_travel_on_a_stick(void **state)
 {
@@ -398,6 +453,8 @@ int main(void)
         cmocka_unit_test(test_a_sender_not_heard_of_yet),
         cmocka_unit_test(test_a_revoked_node_gives_and_gets_nothing),
         cmocka_unit_test(test_a_gap_is_told_and_mended),
+        cmocka_unit_test(test_a_relay_did_not_know_that_its_receiver_holds_the_group),
+        cmocka_unit_test(test_less_than_whole_of_what_is_known_is_passed_over),
         cmocka_unit_test(test_letters_travel_on_a_stick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

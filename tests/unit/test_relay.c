@@ -288,7 +288,7 @@ static void test_a_relay_that_withholds_is_not_believed(void **state)
     say(&w, relay, 3, &(struct wire_item){ .commit = buf_view(&small) }, 1);
     fleet_run(w.f);
     assert_int_equal(world_upto(&w, 3, 1, 1), 0);
-    assert_int_equal(fleet_news(w.f, 3).refusal, ERR_PROTOCOL);
+    assert_int_equal(fleet_news(w.f, 3).refusal, ERR_GAP);
     buf_release(&small);
     fleet_cut_all(w.f);
     fleet_connect(w.f, 1, 3);
