@@ -679,7 +679,10 @@ enum err app_verify(struct app *app, bool deep, bool rebuild, struct why *why)
     struct dot bad = { 0 };
     uint64_t bad_entry = 0;
     char text[DOT_TEXT_BYTES];
-    enum err e = vault_verify(app->vault, why);
+    enum err e = app_refresh(app); /* or heads that a failed read left out would pass for damage */
+    if (e == ERR_OK) {
+        e = vault_verify(app->vault, why);
+    }
     if (e == ERR_OK && deep) {
         e = core_verify_log(&app->core, &app->arena, &bad);
         if (e == ERR_DAMAGED) {
