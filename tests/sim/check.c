@@ -86,17 +86,21 @@ static void check_items(struct sim *s, const struct sim_node *to, const struct w
 }
 
 /* Of a customer of whom the station lost something for good, a later commit may wait there for ever: a laptop that gave
- * the customer away by it is given the customer again in every session, and lets go of it again. */
+ * the customer away by it is given the customer again in every session, and lets go of it again. What a commit is about
+ * is read from it: one that was durable when its node was killed is sent as any other, and nobody was told of it. */
 static bool is_of_set_back(const struct sim_node *laptop, struct bytes commit)
 {
     const struct sim *s = laptop->sim;
     struct commit_view v;
+    struct group_item g;
     bool is = false;
-    for (size_t i = 0; commit_parse(commit, &v) == ERR_OK && i < s->ack_count; i++) {
-        const struct sim_ack *ack = &s->acks[i];
-        for (size_t k = 0; dot_equal(ack->dot, v.header.dot) && k < ack->note_count; k++) {
-            is = is || check_was_set_back(laptop, &s->records[s->notes[ack->first_note + k].record]);
-        }
+    if (commit_parse(commit, &v) != ERR_OK) {
+        return false;
+    }
+    struct body_cursor cursor = commit_groups(&v);
+    while (!is && commit_next_group(&cursor, &g) == ERR_OK) {
+        const struct sim_record *r = g.is_withheld ? NULL : customer_of(s, core_group_dossier(&v, &g));
+        is = r != NULL && check_was_set_back(laptop, r);
     }
     return is;
 }
