@@ -20,6 +20,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("ack", "回执", "answer")                            \
     X("active", "在岗", "active")                         \
     X("address", "地址", "address")                       \
+    X("another_copy", "本节点副本", "another copy")       \
     X("at", "时间", "time")                               \
     X("audit_entries", "审计条数", "audit entries")       \
     X("authority", "管成员", "holds authority")           \

@@ -29,6 +29,16 @@ enum { WAITERS_MAX = 16, QUIET_MS = 10000, TICK_MS = 100, TICKS_PER_LOOK = 100, 
  * none lasts much longer than GROUP_MS, because others wait for their acknowledgements. */
 enum { BULK_BYTES = SESSION_BATCH_BYTES / 2, BULK_PAUSE_MS = 3, GROUP_MS = 500 };
 
+/* Another copy of this node that lives is heard of every few minutes (node/links.h); an hour later it is gone. */
+enum { COPY_GONE_MS = 60 * 60 * 1000 };
+
+/* Lines that another copy of this node took over, one after the other. */
+struct copy_seen {
+    uint64_t times;
+    uint64_t last_ms;
+    uint32_t peer; /* who told us */
+};
+
 /* Somebody who waits to be told that we are in sync. */
 struct waiter {
     sync_done_fn done;
@@ -48,6 +58,7 @@ struct daemon {
     struct links links;
     struct limits limits;
     struct join_door joins;
+    struct copy_seen copy;
     struct waiter waiters[WAITERS_MAX];
     size_t waiter_count;
     uint64_t next_probe;
@@ -75,10 +86,25 @@ static void on_probed(struct daemon *d, const struct sync_action *a)
     }
 }
 
+static bool is_copy_about(const struct daemon *d)
+{
+    return d->copy.times > 0 && app_now().mono_ms - d->copy.last_ms < COPY_GONE_MS;
+}
+
+/* True: it was not known. */
+static bool see_copy(struct daemon *d, uint32_t peer)
+{
+    bool is_new = !is_copy_about(d);
+    d->copy = (struct copy_seen){ .times = is_new ? 1 : d->copy.times + 1, .last_ms = app_now().mono_ms, .peer = peer };
+    return is_new;
+}
+
 static void on_refused(struct daemon *d, const struct sync_action *a)
 {
     node_log("session ended", a->node, a->error);
-    if (a->error == ERR_OUTDATED || a->error == ERR_VERSION) { /* somebody has to do something */
+    bool is_told =
+        a->error == ERR_REPLACED ? see_copy(d, a->node) : a->error == ERR_OUTDATED || a->error == ERR_VERSION;
+    if (is_told) { /* somebody has to do something */
         (void)fprintf(stderr, "jipan: %s / %s\n", err_zh(a->error), err_en(a->error));
     }
     links_refused(&d->links, a->conn, a->error);
@@ -417,6 +443,21 @@ json_t *daemon_links(const struct daemon *d)
 void daemon_limits(const struct daemon *d, json_t *out)
 {
     limits_describe(&d->limits, out);
+}
+
+void daemon_copy(const struct daemon *d, json_t *out)
+{
+    if (!is_copy_about(d)) {
+        return;
+    }
+    uint64_t ago_ms = app_now().mono_ms - d->copy.last_ms;
+    json_t *o = json_object();
+    (void)json_object_set_new(o, "times", json_integer((json_int_t)d->copy.times));
+    (void)json_object_set_new(o, "seconds_ago", json_integer((json_int_t)(ago_ms / 1000)));
+    (void)json_object_set_new(o, "peer", json_integer(d->copy.peer));
+    (void)json_object_set_new(o, "zh", json_string(err_zh(ERR_REPLACED)));
+    (void)json_object_set_new(o, "en", json_string(err_en(ERR_REPLACED)));
+    (void)json_object_set_new(out, "another_copy", o);
 }
 
 /* --- life

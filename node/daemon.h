@@ -27,6 +27,7 @@ void daemon_reply(struct daemon *d, uint64_t client, json_t *reply);
 /* Facts about sessions and peers for `status`. */
 json_t *daemon_links(const struct daemon *d);
 void daemon_limits(const struct daemon *d, json_t *out); /* adds keys */
+void daemon_copy(const struct daemon *d, json_t *out); /* adds a key while another copy of this node is about */
 
 /* Path of the control socket of a home; false if too long. */
 bool daemon_socket_path(const char *home, char *out, size_t out_len);

@@ -159,6 +159,7 @@ static enum err do_status(struct request *rq)
     if (rq->daemon != NULL) {
         (void)json_object_set_new(out, "links", daemon_links(rq->daemon));
         daemon_limits(rq->daemon, out);
+        daemon_copy(rq->daemon, out);
     }
     request_set(rq, out);
     return e;

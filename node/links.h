@@ -8,7 +8,8 @@
 
 /*
  * The peers this node was told to dial: what is configured, what is connected, when to try again. Back-off: 500 ms
- * doubling to at most 60 s, with jitter; a line that broke is dialled again soon, who was refused ever more rarely.
+ * doubling to at most 60 s, with jitter; a line that broke is dialled again soon, who was refused ever more rarely, and
+ * so is who lost it to another copy of this node: two copies would push each other out without end.
  */
 enum { LINKS_MAX = 64 };
 

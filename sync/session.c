@@ -181,6 +181,16 @@ static enum err on_open(struct sync *s, const struct sync_event *ev)
     return send_hello(s, ses);
 }
 
+/* A node that has another connection with us need not be told; a copy of it has none, and could not know why it is
+ * pushed out, nor that it should not come back at once. */
+static enum err replace(struct sync *s, struct session *loser)
+{
+    const struct wire_message m = { .kind = WIRE_REFUSAL, .error = ERR_REPLACED };
+    session_move(loser, SESSION_CLOSED);
+    enum err e = sync_send(s, loser, &m);
+    return e == ERR_OK ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = loser->conn }) : e;
+}
+
 /* Two nodes that dialled each other keep the connection that the lower number dialled. */
 static enum err drop_twin(struct sync *s, struct session *ses, bool *dropped_self)
 {
@@ -196,8 +206,7 @@ static enum err drop_twin(struct sync *s, struct session *ses, bool *dropped_sel
         bool same_side = other->is_outbound == ses->is_outbound;
         struct session *loser = same_side || dialer == keep ? other : ses;
         *dropped_self = loser == ses;
-        session_move(loser, SESSION_CLOSED);
-        return sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = loser->conn });
+        return replace(s, loser);
     }
     return ERR_OK;
 }
@@ -295,19 +304,37 @@ static enum err on_forks(struct sync *s, struct session *ses, const struct wire_
     return e == ERR_OK && has_reply ? sync_send(s, ses, &reply) : e;
 }
 
+static bool has_another(const struct sync *s, const struct session *ses)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct session *other = &s->sessions[i];
+        bool is_open = other->state == SESSION_HELLO || other->state == SESSION_LIVE;
+        if (other != ses && other->node == ses->node && is_open) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum err on_refusal(struct sync *s, struct session *ses, uint32_t error)
+{
+    enum err why = error < ERR_COUNT ? (enum err)error : ERR_PROTOCOL;
+    const struct sync_action told = {
+        .kind = SYNC_ACT_REFUSED, .conn = ses->conn, .node = ses->node, .error = why, .by_peer = true
+    };
+    session_move(ses, SESSION_CLOSED);
+    /* Replaced by a connection of our own is no news. */
+    enum err e = why == ERR_REPLACED && has_another(s, ses) ? ERR_OK : sync_act(s, &told);
+    return e == ERR_OK ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ses->conn }) : e;
+}
+
 static enum err on_body(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
 {
     if (m->kind == WIRE_HELLO) {
         return on_hello(s, ses, &m->hello);
     }
     if (m->kind == WIRE_REFUSAL) {
-        enum err why = m->error < ERR_COUNT ? (enum err)m->error : ERR_PROTOCOL;
-        session_move(ses, SESSION_CLOSED);
-        const struct sync_action told = {
-            .kind = SYNC_ACT_REFUSED, .conn = ses->conn, .node = ses->node, .error = why, .by_peer = true
-        };
-        enum err e = sync_act(s, &told);
-        return e == ERR_OK ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ses->conn }) : e;
+        return on_refusal(s, ses, m->error);
     }
     if (ses->state != SESSION_LIVE) {
         return ERR_PROTOCOL;

@@ -398,7 +398,10 @@ static void refused(struct sim_node *n, const struct sync_action *a)
     sim_trace(s, (uint64_t)a->error << 16U | n->slot);
     sim_log(s, "node %u: session with %u ends: %s", n->slot + 1, a->node, err_name(a->error));
     if (c != NULL) {
-        s->pairs[c->pair].failures += c->was_refused ? 0 : 1;
+        struct sim_pair *p = &s->pairs[c->pair];
+        /* Of two copies neither gives up (node/links.h): one of them will go some day. */
+        bool is_last = a->error == ERR_REPLACED && p->failures >= RETRY_DOUBLINGS;
+        p->failures += c->was_refused || is_last ? 0 : 1;
         c->was_refused = true;
     }
 }

@@ -222,6 +222,7 @@ static void test_both_dialled(void **state)
         assert_false(b.is_outbound);
         assert_true(world_shows_name(&w, 2, id, "陈大文"));
         assert_int_equal(fleet_news(w.f, 1).refused, 0);
+        assert_int_equal(fleet_news(w.f, 2).refused, 0); /* replaced by a connection of our own: no copy of us */
         fleet_free(w.f);
     }
 }
@@ -240,6 +241,7 @@ static void test_dialled_again(void **state)
     struct record_id id = fleet_customer(w.f, 1, w.seller, "陈大文");
     fleet_run(w.f);
     assert_true(world_shows_name(&w, 2, id, "陈大文"));
+    assert_int_equal(fleet_news(w.f, 1).refused + fleet_news(w.f, 2).refused, 0);
     fleet_free(w.f);
 }
 

@@ -128,12 +128,78 @@ static void test_who_ended_it(void **state)
     fleet_free(w.f);
 }
 
+/* What a step of a node asked for on one connection, of one kind. */
+struct asked {
+    size_t count;
+    struct sync_action last;
+    uint8_t bytes[1024]; /* of the last message */
+};
+
+static struct asked step(
+    const struct world *w, uint32_t node, struct sync_event ev, enum sync_action_kind kind, conn_id conn)
+{
+    struct sync_actions actions = { 0 };
+    struct asked out = { .count = 0 };
+    ev.now = fleet_now(w->f);
+    assert_int_equal(sync_step(fleet_sync(w->f, node), &ev, &actions), ERR_OK);
+    for (size_t i = 0; i < actions.count; i++) {
+        if (actions.at[i].kind == kind && actions.at[i].conn == conn) {
+            out.count++;
+            out.last = actions.at[i];
+            assert_true(out.last.message.len <= sizeof(out.bytes));
+            if (out.last.message.len > 0) {
+                memcpy(out.bytes, out.last.message.ptr, out.last.message.len);
+            }
+        }
+    }
+    return out;
+}
+
+/* The Hello that the node begins a connection with. */
+static struct asked opened(const struct world *w, uint32_t node, uint32_t peer, conn_id conn)
+{
+    struct sync_event ev = { .kind = SYNC_EV_OPEN, .conn = conn, .is_outbound = node == 2 };
+    memcpy(ev.key, members_node(fleet_core(w->f, node)->members, peer)->tls_key, sizeof(ev.key));
+    return step(w, node, ev, SYNC_ACT_SEND, conn);
+}
+
+static struct sync_event message_of(conn_id conn, const struct asked *from)
+{
+    return (struct sync_event){
+        .kind = SYNC_EV_MESSAGE, .conn = conn, .message = bytes_of(from->bytes, from->last.message.len)
+    };
+}
+
+/* Two copies of node 2: the one that loses the line learns why. To a node that has another line it is no news. */
+static void test_replaced_by_a_copy(void **state)
+{
+    (void)state;
+    struct world w = world_new(2);
+    world_teach_all(&w);
+    const struct asked hello = opened(&w, 2, 1, 2000);
+    (void)opened(&w, 1, 2, 1000);
+    (void)step(&w, 1, message_of(1000, &hello), SYNC_ACT_SEND, 1000);
+    (void)opened(&w, 1, 2, 1001);
+    const struct asked told = step(&w, 1, message_of(1001, &hello), SYNC_ACT_SEND, 1000);
+    assert_int_equal(told.count, 1);
+    assert_int_equal(sync_session_at(fleet_sync(w.f, 1), 0).state, SESSION_CLOSED);
+    assert_int_equal(sync_session_at(fleet_sync(w.f, 1), 1).state, SESSION_LIVE);
+    (void)opened(&w, 2, 1, 2001);
+    assert_int_equal(step(&w, 2, message_of(2000, &told), SYNC_ACT_REFUSED, 2000).count, 0);
+    const struct asked end = step(&w, 2, message_of(2001, &told), SYNC_ACT_REFUSED, 2001);
+    assert_int_equal(end.count, 1);
+    assert_int_equal(end.last.error, ERR_REPLACED);
+    assert_true(end.last.by_peer);
+    fleet_free(w.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_in_a_message),
         cmocka_unit_test(test_a_disk_that_is_nearly_full),
         cmocka_unit_test(test_who_ended_it),
+        cmocka_unit_test(test_replaced_by_a_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
