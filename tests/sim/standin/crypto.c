@@ -38,19 +38,29 @@ static inline void absorb_block(struct lanes *l, const uint8_t p[16])
     l->b = mix(l->b ^ y, x + 0x9FB21C651E98DF25U) + l->a;
 }
 
+static inline uint64_t lane(uint64_t at, const uint8_t *p)
+{
+    uint64_t y = word_at(p + 8);
+    return mix(at ^ word_at(p), y) ^ y;
+}
+
 /* Pages and messages: four blocks at a time that need not wait for each other. */
 static void absorb_wide(struct lanes *l, const uint8_t *p, size_t rounds)
 {
-    uint64_t at[4] = { l->a, l->b, l->a ^ 0x5851F42D4C957F2DU, l->b ^ 0x14057B7EF767814FU };
+    uint64_t a = l->a;
+    uint64_t b = l->b;
+    uint64_t c = l->a ^ 0x5851F42D4C957F2DU;
+    uint64_t d = l->b ^ 0x14057B7EF767814FU;
     while (rounds-- > 0) {
-        for (size_t i = 0; i < 4; i++) {
-            at[i] = mix(at[i] ^ word_at(p + 16 * i), word_at(p + 16 * i + 8)) ^ word_at(p + 16 * i + 8);
-        }
+        a = lane(a, p);
+        b = lane(b, p + 16);
+        c = lane(c, p + 32);
+        d = lane(d, p + 48);
         p += 64;
     }
-    l->a = mix(at[0], at[1] ^ 0xA24BAED4963EE407U) ^ at[2];
-    l->b = mix(at[2], at[3] ^ 0x9FB21C651E98DF25U) ^ at[1];
-    l->a = mix(l->a, at[3]);
+    l->a = mix(a, b ^ 0xA24BAED4963EE407U) ^ c;
+    l->b = mix(c, d ^ 0x9FB21C651E98DF25U) ^ b;
+    l->a = mix(l->a, d);
 }
 
 static void absorb(struct lanes *l, const uint8_t *p, size_t len)
@@ -88,18 +98,37 @@ static struct lanes keyed(const uint8_t key[32], const uint8_t *nonce, size_t no
     return l;
 }
 
+typedef uint64_t pair __attribute__((vector_size(16)));
+
+static inline void flow_pair(const uint8_t *from, uint8_t *to, pair words)
+{
+    pair w;
+    memcpy(&w, from, sizeof(w));
+    w ^= words;
+    memcpy(to, &w, sizeof(w));
+}
+
 /* What is seen is the text under words that go up by steps of their own for each key and nonce. */
 static void flow(struct lanes l, const uint8_t *from, uint8_t *to, size_t len)
 {
-    uint64_t word = mix(l.a, l.b);
-    const uint64_t step = mix(l.b, word) | 1U;
-    while (len >= 8) {
+    const uint64_t first = mix(l.a, l.b);
+    const uint64_t step = mix(l.b, first) | 1U;
+    pair words = { first, first + step };
+    for (; len >= 64; len -= 64) {
+        for (size_t i = 0; i < 4; i++) {
+            flow_pair(from + 16 * i, to + 16 * i, words);
+            words += (pair){ 2 * step, 2 * step };
+        }
+        from += 64;
+        to += 64;
+    }
+    uint64_t word = words[0];
+    for (; len >= 8; len -= 8) {
         uint64_t w = word_at(from) ^ word;
         memcpy(to, &w, 8);
         word += step;
         from += 8;
         to += 8;
-        len -= 8;
     }
     for (size_t i = 0; i < len; i++) {
         to[i] = (uint8_t)(from[i] ^ (uint8_t)(word >> (8U * i)));
