@@ -46,29 +46,46 @@ static bool same_origin(struct dot x, struct dot y)
     return x.node == y.node && x.epoch == y.epoch;
 }
 
-/* A context never covers its own commit or later ones of its origin, whatever it says. */
-static bool supersedes(const struct field_write *x, const struct field_write *y)
+static int origin_compare(struct dot x, struct dot y)
 {
-    if (same_origin(x->dot, y->dot) && y->dot.seq >= x->dot.seq) {
-        return false;
+    if (x.node != y.node) {
+        return x.node < y.node ? -1 : 1;
     }
-    return vv_covers(&x->context, y->dot);
+    return (x.epoch > y.epoch) - (x.epoch < y.epoch);
 }
 
+/* How many of the writes [from, upto), all of one origin, stand at or below seq. */
+static size_t count_upto(const struct causal *c, size_t from, size_t upto, uint64_t seq)
+{
+    size_t lo = from;
+    size_t hi = upto;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (c->writes[c->at[mid]].dot.seq <= seq) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo - from;
+}
+
+/* Chains and the entries of a context stand in the same order, so one walk finds them all. A context never covers its
+ * own commit or later ones of its origin, whatever it says. */
 void causal_seen(const struct causal *c, const struct field_write *x, uint32_t *row)
 {
+    const struct vv *context = &x->context;
+    size_t i = 0;
     for (size_t k = 0; k < c->chain_count; k++) {
-        size_t lo = c->chain[k];
-        size_t hi = c->chain[k + 1];
-        while (lo < hi) {
-            size_t mid = lo + (hi - lo) / 2;
-            if (supersedes(x, &c->writes[c->at[mid]])) {
-                lo = mid + 1;
-            } else {
-                hi = mid;
-            }
+        struct dot first = c->writes[c->at[c->chain[k]]].dot;
+        while (i < context->count && origin_compare(context->at[i], first) < 0) {
+            i++;
         }
-        row[k] = (uint32_t)(lo - c->chain[k]);
+        uint64_t seq = i < context->count && same_origin(context->at[i], first) ? context->at[i].seq : 0;
+        if (same_origin(x->dot, first) && seq >= x->dot.seq) {
+            seq = x->dot.seq - 1;
+        }
+        row[k] = seq == 0 ? 0 : (uint32_t)count_upto(c, c->chain[k], c->chain[k + 1], seq);
     }
 }
 
