@@ -163,7 +163,7 @@ static enum err apply_cell(struct applying *ap, const struct part_head *head, co
     const struct part_cell *cell = &j->cell;
     struct building *b = j->row;
     struct dot current = b->versions.at[cell->number];
-    core_note_writer(ap->c, &j->at, ap->v->header.dot);
+    core_note_write(ap->c, &ap->v->header, head, &j->at, cell);
     ap->has_urgent = ap->has_urgent || core_is_urgent(ap->g, &j->at, cell);
     ap->owner_may_change = ap->owner_may_change || j->at.desc->entity == ENTITY_CUSTOMER_ASSIGNMENT;
     if (current.node != 0 && dot_equal(current, ap->v->header.dot)) {

@@ -28,7 +28,7 @@ static enum class_ class_of(const struct field *f)
     return f == NULL ? CLASS_BUSINESS : class_key(f->class_);
 }
 
-void core_note_writer(struct core *c, const struct cell_place *at, struct dot dot)
+static void note_writer(struct core *c, const struct cell_place *at, struct dot dot)
 {
     struct dossier_id dossier = record_dossier(at->id);
     enum class_ class_ = class_of(at->field);
@@ -37,6 +37,39 @@ void core_note_writer(struct core *c, const struct cell_place *at, struct dot do
     }
     uint64_t bit = writers_bit(at->id, (uint32_t)at->desc->entity, at->field == NULL ? 0 : at->field->number);
     writers_note(&c->writers, dossier, class_, dot, bit);
+}
+
+static struct field_write write_of(
+    const struct commit_header *header, const struct part_head *head, const struct part_cell *cell)
+{
+    return (struct field_write){ .dot = header->dot,
+        .context = head->context,
+        .hlc = header->hlc,
+        .author = head->author,
+        .standing = head->standing,
+        .is_decision = cell->is_decision,
+        .purpose = (uint32_t)head->purpose,
+        .reason = cell->is_decision ? cell->reason : (struct bytes){ 0 },
+        .value = cell->value };
+}
+
+void core_note_write(struct core *c, const struct commit_header *header, const struct part_head *head,
+    const struct cell_place *at, const struct part_cell *cell)
+{
+    const struct recall_place of = {
+        .id = at->id, .entity = (uint32_t)at->desc->entity, .field = at->field == NULL ? 0 : at->field->number
+    };
+    note_writer(c, at, header->dot);
+    if (recall_find(&c->recall, &of) != NULL) {
+        const struct field_write write = write_of(header, head, cell);
+        recall_note(&c->recall, &of, &write);
+    }
+}
+
+void core_remember_nothing(struct core *c)
+{
+    writers_free(&c->writers);
+    recall_free(&c->recall);
 }
 
 static enum err copy_context(struct arena *a, const struct vv *from, struct vv *out)
@@ -57,18 +90,12 @@ static enum err give_cell(void *ctx, const struct cell_place *at, const struct p
     struct gather *ga = ctx;
     const struct part_head *head = &ga->part->head;
     if (ga->remembers) {
-        core_note_writer(ga->c, at, ga->part->v->header.dot);
+        note_writer(ga->c, at, ga->part->v->header.dot);
     }
     if (at->desc != ga->d || record_id_compare(at->id, ga->id) != 0 || (!ga->any_field && at->field != ga->field)) {
         return ERR_OK;
     }
-    struct history_item item = { .field = at->field,
-        .write = { .dot = ga->part->v->header.dot,
-            .hlc = ga->part->v->header.hlc,
-            .author = head->author,
-            .standing = head->standing,
-            .is_decision = cell->is_decision,
-            .purpose = (uint32_t)head->purpose } };
+    struct history_item item = { .field = at->field, .write = write_of(&ga->part->v->header, head, cell) };
     enum err e = copy_context(ga->a, &head->context, &item.write.context);
     if (e == ERR_OK) {
         e = value_dup(ga->a, cell->value, &item.write.value);
@@ -410,6 +437,26 @@ static enum err show(struct arena *a, const struct entity_desc *d, const struct 
     return ERR_OK;
 }
 
+/* All writes of the field: as remembered, or read and then remembered. */
+static enum err writes_of(struct gather *ga, struct writes *w)
+{
+    const struct recall_place of = {
+        .id = ga->id, .entity = (uint32_t)ga->d->entity, .field = ga->field == NULL ? 0 : ga->field->number
+    };
+    struct core *c = ga->c;
+    const struct recall_field *kept = recall_find(&c->recall, &of);
+    if (kept != NULL) {
+        w->at = kept->at;
+        w->count = kept->count;
+        return ERR_OK;
+    }
+    enum err e = gather_all(ga);
+    if (e == ERR_OK) {
+        recall_keep(&c->recall, c->mem, &of, w->at, w->count);
+    }
+    return e;
+}
+
 enum err core_contest(struct core *c, struct arena *a, const struct entity_desc *d, const struct field *f,
     struct row *row, struct versions *versions)
 {
@@ -421,7 +468,7 @@ enum err core_contest(struct core *c, struct arena *a, const struct entity_desc 
     struct field_verdict verdict = { .conflict_count = 0 };
     uint8_t key[CONTESTED_KEY_BYTES];
     contested_key(row->id, d->entity, as->number, key);
-    enum err e = gather_all(&ga);
+    enum err e = writes_of(&ga, &w);
     if (e == ERR_OK && w.count == 0) {
         e = ERR_BUG; /* whoever asks has just applied a write of it */
     }

@@ -264,7 +264,7 @@ enum err core_reload(struct core *c, struct arena *a)
     c->heads.count = 0;
     c->pending = 0;
     marks_forget(&c->marks);
-    writers_free(&c->writers);
+    core_remember_nothing(c);
     c->waiting = 0;
     enum err e = reload_members(c);
     if (e == ERR_OK) {
@@ -313,7 +313,7 @@ void core_close(struct core *c)
     mem_free(c->mem, c->heads.at, c->heads.capacity * sizeof(*c->heads.at));
     c->heads = (struct heads){ 0 };
     marks_forget(&c->marks);
-    writers_free(&c->writers);
+    core_remember_nothing(c);
     fork_free(c);
     sodium_memzero(&c->self, sizeof(c->self));
     sodium_memzero(c->authority_secret, sizeof(c->authority_secret));

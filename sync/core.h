@@ -7,6 +7,7 @@
 #include "sync/marks.h"
 #include "sync/members.h"
 #include "sync/merge.h"
+#include "sync/recall.h"
 #include "sync/store.h"
 #include "sync/versions.h"
 #include "sync/writers.h"
@@ -95,6 +96,7 @@ struct core {
     uint64_t leaving; /* at least as many as dossiers listed in SPACE_LEAVING; 0: none */
     struct rights_memo memo;
     struct writers writers;
+    struct recall recall;
     struct pack pack;
     bool is_stale; /* a core_reload failed: memory is not what the store holds */
 };

@@ -230,8 +230,12 @@ bool core_manages(const struct member_user *user, uint32_t station);
 /* A login now means another user, or nobody: owners of the dossiers assigned to it are worked out again. */
 MUST_USE enum err core_refresh_owners(struct core *c, struct bytes login);
 
-/* A cell of this commit is being applied: sync/writers.h. */
-void core_note_writer(struct core *c, const struct cell_place *at, struct dot dot);
+/* A cell of this commit is being applied: sync/writers.h, sync/recall.h. */
+void core_note_write(struct core *c, const struct commit_header *header, const struct part_head *head,
+    const struct cell_place *at, const struct part_cell *cell);
+
+/* What was applied may be taken back, or not count any more: both start anew. */
+void core_remember_nothing(struct core *c);
 
 /* Removes all conflict entries of a dossier. */
 MUST_USE enum err core_drop_conflicts(struct core *c, struct dossier_id dossier);

@@ -96,7 +96,7 @@ enum err core_forget(struct core *c, struct arena *a, struct dossier_id dossier)
         e = fork_forget(c, dossier);
     }
     if (e == ERR_OK) {
-        writers_free(&c->writers); /* its commits go from the log, or are applied again when they come back */
+        core_remember_nothing(c); /* its commits go from the log, or are applied again when they come back */
         e = core_drop_conflicts(c, dossier);
     }
     if (e == ERR_OK) {

@@ -73,6 +73,7 @@ enum err quarantine_put(struct core *c, struct arena *a, const struct quarantine
     if (e == ERR_OK && !is_there) {
         c->pending++;
     }
+    recall_drop(&c->recall, at->dossier); /* what is listed does not count, also when it did before */
     return e;
 }
 

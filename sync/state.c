@@ -261,7 +261,7 @@ enum err core_rebuild(struct core *c, struct arena *a, struct now now)
     if (relay_is(c)) {
         return ERR_OK; /* nothing is derived there */
     }
-    writers_free(&c->writers); /* derived too: what they name may no longer count */
+    core_remember_nothing(c); /* derived too: what they name may no longer count */
     arena_init(&r.list, c->mem, (size_t)512 << 20);
     arena_init(&r.work, c->mem, CORE_ARENA_BYTES);
     enum err e = c->store->ops->scan(c->store, SPACE_LOG, all, all, false, list_dot, &r);

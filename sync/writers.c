@@ -25,10 +25,14 @@ static uint64_t stir_bytes(uint64_t h, const uint8_t *p, size_t len)
     return h;
 }
 
+uint64_t writers_hash(struct record_id id, uint32_t entity, uint32_t field)
+{
+    return stir_bytes((uint64_t)entity << 32U | field, id.b, sizeof(id.b));
+}
+
 uint64_t writers_bit(struct record_id id, uint32_t entity, uint32_t field)
 {
-    uint64_t h = stir_bytes((uint64_t)entity << 32U | field, id.b, sizeof(id.b));
-    return 1ULL << (h & 63U);
+    return 1ULL << (writers_hash(id, entity, field) & 63U);
 }
 
 static size_t place_of(struct dossier_id dossier, enum class_ class_)

@@ -33,6 +33,9 @@ struct writers {
     struct writers_of *places; /* WRITERS_PLACES, each list has one it may stand in; NULL: none needed yet */
 };
 
+/* The same for the same field (number 0: the deletion mark) of a record. */
+uint64_t writers_hash(struct record_id id, uint32_t entity, uint32_t field);
+
 /* The bit of a field (number 0: the deletion mark) of a record. */
 uint64_t writers_bit(struct record_id id, uint32_t entity, uint32_t field);
 
