@@ -1,13 +1,14 @@
 /*
  * Owns: wiring of loop, transport, control socket, links, join door and sync core; waiting for "in sync". Invariant:
- * every event becomes one sync_step, and its actions are performed in order after it returned; messages that arrive
- * together share a transaction, which ends before a request is run or the loop waits. Takes no protocol decision.
+ * every event becomes one sync_step, and its actions are performed in order after it returned; messages have their turn
+ * in the order in which they arrived; those that arrive together share a transaction, which ends before a request is
+ * run or the loop waits. Takes no protocol decision.
  */
 #include "node/daemon.h"
 
-#include "node/json_mem.h"
-
+#include "node/inbox.h"
 #include "node/join_door.h"
+#include "node/json_mem.h"
 #include "node/limits.h"
 #include "node/links.h"
 #include "node/log.h"
@@ -24,6 +25,11 @@
 #include <unistd.h>
 
 enum { WAITERS_MAX = 16, QUIET_MS = 10000, TICK_MS = 100, TICKS_PER_LOOK = 100, DRAIN_MS = 30 };
+
+/* So many bytes are read before the first of them has its turn, for the other thread to work on, unless nothing more
+ * comes: a turn of the loop may bring only a piece of a message. Then messages have their turns until others of the
+ * loop have waited so long. */
+enum { READ_AHEAD_BYTES = INBOX_BYTES_MAX / 2, QUIET_TURNS = 3, TURN_MS = 2 };
 
 /* Messages are one transaction as long as they come: a single edit ends it at once, a bulk when its sender pauses, and
  * none lasts much longer than GROUP_MS, because others wait for their acknowledgements. */
@@ -55,6 +61,7 @@ struct daemon {
     struct transport *transport;
     struct control_socket *control;
     struct sync *sync;
+    struct inbox *inbox;
     struct links links;
     struct limits limits;
     struct join_door joins;
@@ -63,6 +70,7 @@ struct daemon {
     size_t waiter_count;
     uint64_t next_probe;
     uint64_t ticks;
+    unsigned quiet_turns; /* of the loop, since a message arrived */
     bool has_changes; /* commits were added by a request: tell the sessions */
     size_t group_bytes; /* of messages taken since the last commit */
     bool has_forgotten; /* the log of the store is to be emptied: what was forgotten still stands in it */
@@ -200,6 +208,44 @@ static void on_open(
     step(d, &ev);
 }
 
+/* One transaction for all that has arrived: a message costs no fsync of its own while others wait behind it. */
+static void take_message(struct daemon *d, conn_id c, struct bytes message, struct ahead *ahead, size_t bytes)
+{
+    d->group_since_ms = d->group_bytes == 0 ? app_now().mono_ms : d->group_since_ms;
+    d->group_bytes += bytes;
+    struct sync_event ev = { .kind = SYNC_EV_MESSAGE,
+        .conn = c,
+        .message = message,
+        .ahead = ahead,
+        .more = d->group_bytes < SYNC_GROUP_BYTES };
+    step(d, &ev);
+    d->news_ms = app_now().mono_ms;
+}
+
+static void take_end(struct daemon *d, conn_id c)
+{
+    struct sync_event ev = { .kind = SYNC_EV_CLOSED, .conn = c };
+    step(d, &ev);
+}
+
+static void take_first(struct daemon *d)
+{
+    struct inbox_item item = inbox_first(d->inbox);
+    if (item.is_end) {
+        take_end(d, item.conn);
+    } else {
+        take_message(d, item.conn, item.message, item.ahead, item.bytes);
+    }
+    inbox_drop(d->inbox);
+}
+
+static void make_room(struct daemon *d, size_t bytes)
+{
+    while (!inbox_has_room(d->inbox, bytes)) {
+        take_first(d);
+    }
+}
+
 static void on_message(void *ctx, conn_id c, struct bytes message)
 {
     struct daemon *d = ctx;
@@ -211,14 +257,14 @@ static void on_message(void *ctx, conn_id c, struct bytes message)
     for (size_t i = 0; i < d->waiter_count; i++) {
         d->waiters[i].quiet_since_ms = app_now().mono_ms;
     }
-    /* One transaction for all that has arrived: a message costs no fsync of its own while others wait behind it. */
-    d->group_since_ms = d->group_bytes == 0 ? app_now().mono_ms : d->group_since_ms;
-    d->group_bytes += message.len;
-    struct sync_event ev = {
-        .kind = SYNC_EV_MESSAGE, .conn = c, .message = message, .more = d->group_bytes < SYNC_GROUP_BYTES
-    };
-    step(d, &ev);
-    d->news_ms = app_now().mono_ms;
+    d->quiet_turns = 0;
+    make_room(d, message.len);
+    if (inbox_put(d->inbox, d->sync, c, message) != ERR_OK) {
+        while (inbox_count(d->inbox) > 0) {
+            take_first(d);
+        }
+        take_message(d, c, message, NULL, message.len);
+    }
 }
 
 static void on_drain(void *ctx, conn_id c)
@@ -235,8 +281,12 @@ static void on_closed(void *ctx, conn_id c)
         return;
     }
     links_closed(&d->links, c);
-    struct sync_event ev = { .kind = SYNC_EV_CLOSED, .conn = c };
-    step(d, &ev);
+    if (inbox_has(d->inbox, c)) { /* what it said before counts */
+        make_room(d, 0);
+        inbox_put_end(d->inbox, c);
+    } else {
+        take_end(d, c);
+    }
 }
 
 static void on_dial_failed(void *ctx, uint64_t tag, enum err why)
@@ -376,12 +426,39 @@ static void empty_log(struct daemon *d)
 static bool may_follow(const struct daemon *d)
 {
     uint64_t now = app_now().mono_ms;
-    return d->group_bytes >= BULK_BYTES && now - d->news_ms < BULK_PAUSE_MS && now - d->group_since_ms < GROUP_MS;
+    bool is_bulk = d->group_bytes >= BULK_BYTES && now - d->news_ms < BULK_PAUSE_MS;
+    return (is_bulk || inbox_count(d->inbox) > 0) && now - d->group_since_ms < GROUP_MS;
+}
+
+/* A bulk is read first, so that there is something to work ahead in; what is small has its turn at once. */
+static bool reads_on(struct daemon *d)
+{
+    size_t waiting = inbox_bytes(d->inbox);
+    return ++d->quiet_turns < QUIET_TURNS && waiting < READ_AHEAD_BYTES && d->group_bytes + waiting >= BULK_BYTES;
+}
+
+static void take_some(struct daemon *d)
+{
+    uint64_t begin = app_now().mono_ms;
+    if (reads_on(d)) {
+        return;
+    }
+    while (inbox_count(d->inbox) > 0 && app_now().mono_ms - begin < TURN_MS) {
+        take_first(d);
+    }
+}
+
+static int wait_of(const struct daemon *d)
+{
+    int wait_ms = d->waiter_count > 0 ? 10 : TICK_MS;
+    wait_ms = sync_is_open(d->sync) ? 1 : wait_ms;
+    return d->has_changes || inbox_count(d->inbox) > 0 ? 0 : wait_ms;
 }
 
 /* Work that must not run inside a callback of the code that caused it. */
 static void after_turn(struct daemon *d)
 {
+    take_some(d);
     if (!may_follow(d)) {
         end_group(d);
     }
@@ -510,6 +587,9 @@ static enum err open_network(struct daemon *d, const char *listen, struct why *w
         e = sync_new(&d->app->core, &d->sync);
     }
     if (e == ERR_OK) {
+        e = inbox_new(&d->app->mem, d->app->may_thread, &d->inbox);
+    }
+    if (e == ERR_OK) {
         e = transport_ws_new(
             d->loop, d->app->core.self.tls_seed, listen == NULL ? NULL : host, port, &events, &d->transport, why);
     }
@@ -559,6 +639,7 @@ void daemon_free(struct daemon *d)
     d->app->changed = NULL;
     control_socket_free(d->control);
     transport_ws_free(d->transport);
+    inbox_free(d->inbox);
     sync_free(d->sync);
     loop_free(d->loop);
     free(d);
@@ -589,9 +670,7 @@ enum err daemon_run(struct daemon *d)
 {
     enum err e = ERR_OK;
     while (stop_asked == 0 && d->failure == ERR_OK && e == ERR_OK) {
-        int wait_ms = d->waiter_count > 0 ? 10 : TICK_MS;
-        wait_ms = sync_is_open(d->sync) ? 1 : wait_ms;
-        e = loop_step(d->loop, d->has_changes ? 0 : wait_ms);
+        e = loop_step(d->loop, wait_of(d));
         after_turn(d);
     }
     /* No new callers; those who got through are answered. */
@@ -604,7 +683,7 @@ enum err daemon_run(struct daemon *d)
         e = loop_step(d->loop, 5);
         after_turn(d);
     }
-    end_group(d);
+    end_group(d); /* what waits in the inbox was not acknowledged and comes again */
     signalled = NULL;
     return d->failure != ERR_OK ? d->failure : e;
 }
@@ -630,7 +709,7 @@ enum err daemon_sync_once(struct app *app, struct sync_outcome *out, struct why 
         e = daemon_sync(d, once_done, &o);
     }
     while (e == ERR_OK && !o.is_done) {
-        e = loop_step(d->loop, sync_is_open(d->sync) ? 1 : 10);
+        e = loop_step(d->loop, wait_of(d));
         if (e == ERR_OK) {
             after_turn(d);
             e = d->failure;

@@ -72,6 +72,8 @@ struct core_moves {
     bool is_more; /* there were more than fit */
 };
 
+struct ahead; /* sync/ahead.h */
+
 struct core {
     struct store *store;
     struct mem *mem;
@@ -98,6 +100,7 @@ struct core {
     struct writers writers;
     struct recall recall;
     struct pack pack;
+    const struct ahead *ahead; /* what was worked out of the message at hand before its turn; NULL: nothing */
     bool is_stale; /* a core_reload failed: memory is not what the store holds */
 };
 

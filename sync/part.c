@@ -2,6 +2,7 @@
  * Owns: opening a part and walking its cells. Invariant: applying, contesting and asking for history see the same
  * cells, because all of them walk here. Judges no rights.
  */
+#include "sync/ahead.h"
 #include "sync/core_internal.h"
 
 #include "schema/catalogue/codes.h"
@@ -18,6 +19,10 @@ enum err core_open_part(struct core *c, struct arena *a, const struct commit_vie
     if (keys == NULL) {
         return ERR_NO_KEY;
     }
+    struct bytes plain = { 0 };
+    if (c->ahead != NULL && ahead_opened(c->ahead, v->all, p, keys, d, &plain)) {
+        return core_plain_part(a, v, g, p, d->id, plain, out);
+    }
     const struct part_place place = { .group_id = members_group_id(c->members),
         .header = &v->header,
         .group_index = g->index,
@@ -28,7 +33,6 @@ enum err core_open_part(struct core *c, struct arena *a, const struct commit_vie
         .station = g->station,
         .dossier = d->id };
     struct bytes packed = { 0 };
-    struct bytes plain = { 0 };
     enum err e = seal_open_part(&place, keys->key[p->class_], d->secret, p->sealed, a, &packed);
     if (e == ERR_OK) {
         e = pack_take(&c->pack, a, packed, PART_MAX_BYTES, &plain);

@@ -255,7 +255,8 @@ static enum err on_members(struct sync *s, struct session *ses, const struct wir
     return e == ERR_VERSION ? ERR_OUTDATED : e; /* an entry of a newer version: we cannot follow */
 }
 
-static enum err on_commits(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
+static enum err on_commits(
+    struct sync *s, struct session *ses, const struct wire_message *m, struct ahead *ahead, struct now now)
 {
     const struct taking t = taking_from(s, ses, now);
     ses->is_held = ses->is_held || s->is_short;
@@ -263,14 +264,19 @@ static enum err on_commits(struct sync *s, struct session *ses, const struct wir
         return ERR_OK;
     }
     enum err e = m->count > SESSION_ITEMS_MAX ? ERR_LIMIT : sync_begin(s);
+    s->core->ahead = ahead;
     for (size_t i = 0; i < m->count && e == ERR_OK; i++) {
         struct taken taken;
+        if (ahead != NULL) {
+            ahead_turn(ahead, i);
+        }
         e = take_item(&t, &m->items[i], &taken);
         ses->received_commits += e == ERR_OK && taken.is_commit ? 1 : 0;
         if (e == ERR_OK && taken.early.node != 0) {
             outbound_note_early(ses, taken.early);
         }
     }
+    s->core->ahead = NULL;
     if (e == ERR_OK) {
         ses->acks_due++;
         e = sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CHANGED, .conn = ses->conn, .node = ses->node });
@@ -328,7 +334,8 @@ static enum err on_refusal(struct sync *s, struct session *ses, uint32_t error)
     return e == ERR_OK ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ses->conn }) : e;
 }
 
-static enum err on_body(struct sync *s, struct session *ses, const struct wire_message *m, struct now now)
+static enum err on_body(
+    struct sync *s, struct session *ses, const struct wire_message *m, struct ahead *ahead, struct now now)
 {
     if (m->kind == WIRE_HELLO) {
         return on_hello(s, ses, &m->hello);
@@ -343,7 +350,7 @@ static enum err on_body(struct sync *s, struct session *ses, const struct wire_m
     case WIRE_MEMBERS:
         return on_members(s, ses, m, now);
     case WIRE_COMMITS:
-        return on_commits(s, ses, m, now);
+        return on_commits(s, ses, m, ahead, now);
     case WIRE_ACK:
         return window_acked(&ses->window, m->messages, now.mono_ms) ? ERR_OK : ERR_PROTOCOL;
     case WIRE_PROBE:
@@ -382,14 +389,21 @@ static enum err on_message(struct sync *s, const struct sync_event *ev)
         return ERR_OK;
     }
     ses->is_in_group = true;
-    ses->received_bytes += ev->message.len;
-    enum err e = wire_take(ev->message, &s->step, &m);
+    ses->received_bytes += ev->ahead != NULL ? ev->ahead->message_bytes : ev->message.len;
+    enum err e = ev->ahead != NULL ? ERR_OK : wire_take(ev->message, &s->step, &m);
     if (e == ERR_OK) {
-        e = on_body(s, ses, &m, ev->now);
+        e = on_body(s, ses, ev->ahead != NULL ? &ev->ahead->message : &m, ev->ahead, ev->now);
     } else if (e == ERR_UNKNOWN_KIND && ses->state == SESSION_LIVE && wire_is_ignorable(ev->message)) {
         return ERR_OK;
     }
     return ends_session(e) ? refuse(s, ses, e) : e;
+}
+
+enum err sync_ahead(struct sync *s, conn_id conn, struct bytes message, struct ahead *out)
+{
+    const struct session *ses = find(s, conn);
+    bool takes = ses != NULL && ses->state == SESSION_LIVE && !ses->is_held && !s->is_short && !s->core->is_stale;
+    return takes ? ahead_plan(out, s->core, &s->turns, message) : ERR_NOT_FOUND;
 }
 
 static enum err ask_all(struct sync *s, uint64_t id)
@@ -440,6 +454,7 @@ static enum err handle(struct sync *s, const struct sync_event *ev)
             }
             repair_release(ses);
             session_move(ses, SESSION_FREE);
+            s->turns = (struct ahead_turns){ 0 };
         }
         return ERR_OK;
     case SYNC_EV_PROBE:
@@ -470,6 +485,7 @@ static enum err take_back(struct sync *s)
     }
     s->in_transaction = false;
     s->action_count = 0;
+    s->turns = (struct ahead_turns){ 0 };
     arena_reset(&s->step);
     arena_reset(&s->work);
     return core_reload(s->core, &s->work);

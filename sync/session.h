@@ -1,8 +1,7 @@
 #ifndef JIPAN_SESSION_H
 #define JIPAN_SESSION_H
 
-#include "schema/wire.h"
-#include "sync/core.h"
+#include "sync/ahead.h"
 #include "sync/transport.h"
 
 /*
@@ -28,7 +27,7 @@ enum session_state { SESSION_FREE, SESSION_HELLO, SESSION_LIVE, SESSION_CLOSED, 
 
 enum sync_event_kind {
     SYNC_EV_OPEN, /* conn, outbound, key */
-    SYNC_EV_MESSAGE, /* conn, message (borrowed for the step) */
+    SYNC_EV_MESSAGE, /* conn, message or ahead (borrowed for the step) */
     SYNC_EV_CLOSED, /* conn */
     SYNC_EV_DRAIN, /* conn: room in its queue again */
     SYNC_EV_LOCAL, /* commits or membership entries were added outside a session */
@@ -42,6 +41,7 @@ struct sync_event {
     bool is_outbound;
     uint8_t key[TRANSPORT_KEY_BYTES];
     struct bytes message;
+    struct ahead *ahead; /* not NULL: instead of message, what sync_ahead made of it */
     uint64_t probe_id;
     struct now now;
     bool more; /* another event follows: do not commit yet */
@@ -101,6 +101,10 @@ void sync_free(struct sync *s);
  * sessions of the whole group end: what they said is taken back and comes again.
  */
 MUST_USE enum err sync_step(struct sync *s, const struct sync_event *ev, struct sync_actions *out);
+/* Looks at a message whose turn is yet to come: ahead_plan, if it may be worth it. Changes nothing that a step could
+ * see. Errors: as ahead_plan; ERR_NOT_FOUND also when its session takes no commits now. */
+MUST_USE enum err sync_ahead(struct sync *s, conn_id conn, struct bytes message, struct ahead *out);
+
 bool sync_is_open(const struct sync *s); /* a group of events waits for its last */
 
 /* Whether there is room on the disk for what peers send. While there is not, their commits are not taken, nor

@@ -57,6 +57,7 @@ struct sync {
     bool is_stepping;
     bool is_short; /* see sync_set_short */
     bool is_group_open;
+    struct ahead_turns turns; /* forgotten when commits planned may not come: a session ends, a group is taken back */
     uint64_t receipt_changes; /* receipts made and taken since the start, and one */
     uint64_t receipt_due_ms; /* when our own is looked at again */
 };

@@ -15,7 +15,14 @@ static void hear(struct world *w, conn_id conn, struct bytes message)
 {
     struct sync_event ev = { .kind = SYNC_EV_MESSAGE, .conn = conn, .message = message, .now = fleet_now(w->f) };
     struct sync_actions actions = { 0 };
+    struct ahead ahead;
+    ahead_init(&ahead, test_mem());
+    if (sync_ahead(fleet_sync(w->f, 1), conn, message, &ahead) == ERR_OK) {
+        (void)ahead_work(&ahead);
+        ev.ahead = &ahead;
+    }
     check(sync_step(fleet_sync(w->f, 1), &ev, &actions) == ERR_OK);
+    ahead_release(&ahead);
     for (size_t i = 0; i < actions.count; i++) {
         check(actions.at[i].kind != SYNC_ACT_SEND || actions.at[i].message.len <= WIRE_MESSAGE_MAX_BYTES);
     }

@@ -30,6 +30,7 @@ struct node {
 struct parcel {
     struct parcel *next;
     bool is_end;
+    struct ahead *ahead; /* worked out when it was sent; may be NULL */
     size_t len;
     uint8_t bytes[];
 };
@@ -55,6 +56,7 @@ struct fleet {
     struct line *lines;
     size_t line_count;
     conn_id last_conn;
+    uint64_t posted; /* messages */
     fleet_watch_fn watch;
     void *watch_ctx;
 };
