@@ -32,8 +32,9 @@ enum { WAITERS_MAX = 16, QUIET_MS = 10000, TICK_MS = 100, TICKS_PER_LOOK = 100, 
 enum { READ_AHEAD_BYTES = INBOX_BYTES_MAX / 2, QUIET_TURNS = 3, TURN_MS = 2 };
 
 /* Messages are one transaction as long as they come: a single edit ends it at once, a bulk when its sender pauses, and
- * none lasts much longer than GROUP_MS, because others wait for their acknowledgements. */
-enum { BULK_BYTES = SESSION_BATCH_BYTES / 2, BULK_PAUSE_MS = 3, GROUP_MS = 500 };
+ * none lasts much longer than GROUP_MS, because others wait for their acknowledgements. It ends at half of what a
+ * sender may have under way, so that the other half is here already when this one is acknowledged. */
+enum { GROUP_BYTES = SYNC_GROUP_BYTES / 2, BULK_BYTES = SESSION_BATCH_BYTES / 2, BULK_PAUSE_MS = 3, GROUP_MS = 500 };
 
 /* Another copy of this node that lives is heard of every few minutes (node/links.h); an hour later it is gone. */
 enum { COPY_GONE_MS = 60 * 60 * 1000 };
@@ -213,11 +214,9 @@ static void take_message(struct daemon *d, conn_id c, struct bytes message, stru
 {
     d->group_since_ms = d->group_bytes == 0 ? app_now().mono_ms : d->group_since_ms;
     d->group_bytes += bytes;
-    struct sync_event ev = { .kind = SYNC_EV_MESSAGE,
-        .conn = c,
-        .message = message,
-        .ahead = ahead,
-        .more = d->group_bytes < SYNC_GROUP_BYTES };
+    struct sync_event ev = {
+        .kind = SYNC_EV_MESSAGE, .conn = c, .message = message, .ahead = ahead, .more = d->group_bytes < GROUP_BYTES
+    };
     step(d, &ev);
     d->news_ms = app_now().mono_ms;
 }

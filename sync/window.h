@@ -14,7 +14,7 @@ enum {
     WINDOW_MESSAGES = 128,
     WINDOW_BYTES_MIN = 64 << 10,
     WINDOW_BYTES_FIRST = 256 << 10,
-    WINDOW_BYTES_MAX = 1 << 20, /* what a peer that dies may be sent twice; two of its transactions */
+    WINDOW_BYTES_MAX = 512 << 10, /* what a peer that dies may be sent twice: no more than one transaction may hold */
     WINDOW_QUICK_MS = 1000, /* from sending to acknowledgement */
     WINDOW_LATE_MS = 4000,
 };
