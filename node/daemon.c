@@ -71,6 +71,8 @@ struct daemon {
     size_t waiter_count;
     uint64_t next_probe;
     uint64_t ticks;
+    bool has_answered; /* a request, in this turn of the loop */
+    bool has_let_pass; /* no message had its turn in the last one */
     unsigned quiet_turns; /* of the loop, since a message arrived */
     bool has_changes; /* commits were added by a request: tell the sessions */
     size_t group_bytes; /* of messages taken since the last commit */
@@ -399,6 +401,7 @@ static void on_request(void *ctx, uint64_t client, struct bytes request)
 {
     struct daemon *d = ctx;
     end_group(d);
+    d->has_answered = true;
     json_t *reply = request_run_text(d->app, request, d, client);
     if (reply != NULL) {
         daemon_reply(d, client, reply);
@@ -436,10 +439,20 @@ static bool reads_on(struct daemon *d)
     return ++d->quiet_turns < QUIET_TURNS && waiting < READ_AHEAD_BYTES && d->group_bytes + waiting >= BULK_BYTES;
 }
 
+/* An answer leaves in the next turn of the loop: a message would hold it up. Never twice in a row, or who asks all the
+ * time would keep the peers waiting. */
+static bool answers_first(struct daemon *d)
+{
+    bool is_due = d->has_answered && !d->has_let_pass;
+    d->has_answered = false;
+    d->has_let_pass = is_due;
+    return is_due;
+}
+
 static void take_some(struct daemon *d)
 {
     uint64_t begin = app_now().mono_ms;
-    if (reads_on(d)) {
+    if (answers_first(d) || reads_on(d)) {
         return;
     }
     while (inbox_count(d->inbox) > 0 && app_now().mono_ms - begin < TURN_MS) {
