@@ -16,111 +16,114 @@
 enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDTH = 30, CHINA_MS = 8 * 3600 * 1000 };
 
 /* Keys of replies as a person reads them. X(key, zh, en) */
-#define HEAD_TABLE(X)                                     \
-    X("ack", "回执", "answer")                            \
-    X("active", "在岗", "active")                         \
-    X("address", "地址", "address")                       \
-    X("another_copy", "本节点副本", "another copy")       \
-    X("at", "时间", "time")                               \
-    X("audit_entries", "审计条数", "audit entries")       \
-    X("authority", "管成员", "holds authority")           \
-    X("born_epoch", "备份时代次", "epoch of the backup")  \
-    X("born_seq", "备份时序号", "last own commit in it")  \
-    X("born_time", "备份时间", "backup made at")          \
-    X("bytes", "字节", "bytes")                           \
-    X("caught_up", "已对齐", "caught up")                 \
-    X("code", "邀请码", "code")                           \
-    X("column", "列名", "column")                         \
-    X("commit", "提交号", "commit")                       \
-    X("commits", "提交数", "commits")                     \
-    X("conflict_entries", "冲突条数", "conflict entries") \
-    X("count", "条数", "count")                           \
-    X("customers", "客户数", "customers")                 \
-    X("decided", "裁定", "decided")                       \
-    X("decision", "是裁定", "decision")                   \
-    X("deep", "深查", "deep")                             \
-    X("disk", "磁盘", "disk")                             \
-    X("dossiers", "档案数", "dossiers")                   \
-    X("entity", "资料", "entity")                         \
-    X("entries", "条数", "entries")                       \
-    X("epoch", "代次", "epoch")                           \
-    X("error", "错误", "error")                           \
-    X("event", "做了什么", "event")                       \
-    X("exported", "导出", "exported")                     \
-    X("faults", "违规次数", "faults")                     \
-    X("faulty_peers", "违规节点", "peers with faults")    \
-    X("field", "字段", "field")                           \
-    X("fields", "字段", "fields")                         \
-    X("file", "文件", "file")                             \
-    X("for", "给节点", "for node")                        \
-    X("from", "来自节点", "from node")                    \
-    X("forks", "分叉的节点", "forks")                     \
-    X("grade", "程度", "grade")                           \
-    X("group", "集团", "group")                           \
-    X("free_bytes", "剩余字节", "bytes free")             \
-    X("hours", "小时", "hours")                           \
-    X("id", "编号", "id")                                 \
-    X("ignored", "没有用到的列", "columns not used")      \
-    X("imported", "收下", "imported")                     \
-    X("in_sync", "已对账", "in sync")                     \
-    X("kind", "类型", "kind")                             \
-    X("known", "已有登记", "known")                       \
-    X("line", "行", "line")                               \
-    X("links", "线路", "links")                           \
-    X("listen", "监听", "listens on")                     \
-    X("login", "登录名", "login")                         \
-    X("losers", "其他值", "other values")                 \
-    X("matches", "登记在", "registered at")               \
-    X("meaning", "含义", "meaning")                       \
-    X("member", "成员变更", "change of members")          \
-    X("members", "成员名册", "membership entries")        \
-    X("missing", "未到的提交", "not arrived here")        \
-    X("name", "姓名", "name")                             \
-    X("newer", "待升级后显示", "kept for an upgrade")     \
-    X("news", "新收", "new here")                         \
-    X("node", "节点", "node")                             \
-    X("nodes", "节点", "nodes")                           \
-    X("number", "序号", "number")                         \
-    X("ok", "完好", "ok")                                 \
-    X("open", "待裁定", "open")                           \
-    X("outbound", "本方发起", "outbound")                 \
-    X("owner", "归属人", "owner")                         \
-    X("own", "自己的", "own")                             \
-    X("paused_seconds", "暂停秒数", "paused, seconds")    \
-    X("peer", "对方节点", "peer")                         \
-    X("peers_wait", "暂不收数据", "peers wait")           \
-    X("purpose", "目的", "purpose")                       \
-    X("quarantined", "待处理", "quarantined")             \
-    X("reason", "理由", "reason")                         \
-    X("received_bytes", "收到字节", "bytes in")           \
-    X("received_commits", "收到提交", "commits in")       \
-    X("receipts", "各节点所述", "what nodes said")        \
-    X("record", "记录", "record")                         \
-    X("recovery_key", "恢复密钥", "recovery key")         \
-    X("refused", "退回", "refused")                       \
-    X("refused_rows", "退回行数", "rows refused")         \
-    X("reserve_bytes", "保留字节", "bytes reserved")      \
-    X("result", "结果", "result")                         \
-    X("revoked", "已吊销", "revoked")                     \
-    X("role", "凭岗位", "by role")                        \
-    X("roles", "岗位", "roles")                           \
-    X("rule", "规则", "rule")                             \
-    X("running", "在运行", "running")                     \
-    X("scope", "范围", "scope")                           \
-    X("self", "本节点", "this node")                      \
-    X("sent_bytes", "发出字节", "bytes out")              \
-    X("sent_commits", "发出提交", "commits out")          \
-    X("seq", "序号", "sequence")                          \
-    X("skipped", "跳过", "skipped")                       \
-    X("state", "状态", "state")                           \
-    X("station", "网点", "station")                       \
-    X("stopped", "停在较新格式的提交", "stopped at")      \
-    X("time", "时间", "time")                             \
-    X("unconfirmed", "对方未确认", "not confirmed")       \
-    X("unreachable", "连不上", "unreachable")             \
-    X("user", "员工", "user")                             \
-    X("value", "值", "value")                             \
-    X("view", "看到", "shown")                            \
+#define HEAD_TABLE(X)                                                                                         \
+    X("ack", "回执", "answer")                                                                                \
+    X("active", "在岗", "active")                                                                             \
+    X("address", "地址", "address")                                                                           \
+    X("another_copy", "本节点副本", "another copy")                                                           \
+    X("at", "时间", "time")                                                                                   \
+    X("audit_entries", "审计条数", "audit entries")                                                           \
+    X("authority", "管成员", "holds authority")                                                               \
+    X("born_epoch", "备份时代次", "epoch of the backup")                                                      \
+    X("born_seq", "备份时序号", "last own commit in it")                                                      \
+    X("born_time", "备份时间", "backup made at")                                                              \
+    X("bytes", "字节", "bytes")                                                                               \
+    X("caught_up", "已对齐", "caught up")                                                                     \
+    X("code", "邀请码", "code")                                                                               \
+    X("column", "列名", "column")                                                                             \
+    X("commit", "提交号", "commit")                                                                           \
+    X("commits", "提交数", "commits")                                                                         \
+    X("conflict_entries", "冲突条数", "conflict entries")                                                     \
+    X("count", "条数", "count")                                                                               \
+    X("customers", "客户数", "customers")                                                                     \
+    X("decided", "裁定", "decided")                                                                           \
+    X("decision", "是裁定", "decision")                                                                       \
+    X("corrected_dossiers", "改正的档案", "dossiers corrected")                                               \
+    X("deep", "深查", "deep")                                                                                 \
+    X("disk", "磁盘", "disk")                                                                                 \
+    X("dossiers", "档案数", "dossiers")                                                                       \
+    X("entity", "资料", "entity")                                                                             \
+    X("entries", "条数", "entries")                                                                           \
+    X("epoch", "代次", "epoch")                                                                               \
+    X("error", "错误", "error")                                                                               \
+    X("event", "做了什么", "event")                                                                           \
+    X("exported", "导出", "exported")                                                                         \
+    X("faults", "违规次数", "faults")                                                                         \
+    X("faulty_peers", "违规节点", "peers with faults")                                                        \
+    X("field", "字段", "field")                                                                               \
+    X("fields", "字段", "fields")                                                                             \
+    X("file", "文件", "file")                                                                                 \
+    X("for", "给节点", "for node")                                                                            \
+    X("from", "来自节点", "from node")                                                                        \
+    X("forks", "分叉的节点", "forks")                                                                         \
+    X("grade", "程度", "grade")                                                                               \
+    X("group", "集团", "group")                                                                               \
+    X("free_bytes", "剩余字节", "bytes free")                                                                 \
+    X("hours", "小时", "hours")                                                                               \
+    X("id", "编号", "id")                                                                                     \
+    X("ignored", "没有用到的列", "columns not used")                                                          \
+    X("imported", "收下", "imported")                                                                         \
+    X("in_sync", "已对账", "in sync")                                                                         \
+    X("kind", "类型", "kind")                                                                                 \
+    X("known", "已有登记", "known")                                                                           \
+    X("line", "行", "line")                                                                                   \
+    X("links", "线路", "links")                                                                               \
+    X("listen", "监听", "listens on")                                                                         \
+    X("login", "登录名", "login")                                                                             \
+    X("lost_secrets", "密钥丢失、待别的节点补回的档案", "dossiers without their secret, to come from a peer") \
+    X("losers", "其他值", "other values")                                                                     \
+    X("matches", "登记在", "registered at")                                                                   \
+    X("meaning", "含义", "meaning")                                                                           \
+    X("member", "成员变更", "change of members")                                                              \
+    X("members", "成员名册", "membership entries")                                                            \
+    X("missing", "未到的提交", "not arrived here")                                                            \
+    X("name", "姓名", "name")                                                                                 \
+    X("newer", "待升级后显示", "kept for an upgrade")                                                         \
+    X("news", "新收", "new here")                                                                             \
+    X("node", "节点", "node")                                                                                 \
+    X("nodes", "节点", "nodes")                                                                               \
+    X("number", "序号", "number")                                                                             \
+    X("ok", "完好", "ok")                                                                                     \
+    X("open", "待裁定", "open")                                                                               \
+    X("outbound", "本方发起", "outbound")                                                                     \
+    X("owner", "归属人", "owner")                                                                             \
+    X("own", "自己的", "own")                                                                                 \
+    X("paused_seconds", "暂停秒数", "paused, seconds")                                                        \
+    X("peer", "对方节点", "peer")                                                                             \
+    X("peers_wait", "暂不收数据", "peers wait")                                                               \
+    X("purpose", "目的", "purpose")                                                                           \
+    X("quarantined", "待处理", "quarantined")                                                                 \
+    X("reason", "理由", "reason")                                                                             \
+    X("rebuilt_commits", "重放的提交", "commits applied anew")                                                \
+    X("received_bytes", "收到字节", "bytes in")                                                               \
+    X("received_commits", "收到提交", "commits in")                                                           \
+    X("receipts", "各节点所述", "what nodes said")                                                            \
+    X("record", "记录", "record")                                                                             \
+    X("recovery_key", "恢复密钥", "recovery key")                                                             \
+    X("refused", "退回", "refused")                                                                           \
+    X("refused_rows", "退回行数", "rows refused")                                                             \
+    X("reserve_bytes", "保留字节", "bytes reserved")                                                          \
+    X("result", "结果", "result")                                                                             \
+    X("revoked", "已吊销", "revoked")                                                                         \
+    X("role", "凭岗位", "by role")                                                                            \
+    X("roles", "岗位", "roles")                                                                               \
+    X("rule", "规则", "rule")                                                                                 \
+    X("running", "在运行", "running")                                                                         \
+    X("scope", "范围", "scope")                                                                               \
+    X("self", "本节点", "this node")                                                                          \
+    X("sent_bytes", "发出字节", "bytes out")                                                                  \
+    X("sent_commits", "发出提交", "commits out")                                                              \
+    X("seq", "序号", "sequence")                                                                              \
+    X("skipped", "跳过", "skipped")                                                                           \
+    X("state", "状态", "state")                                                                               \
+    X("station", "网点", "station")                                                                           \
+    X("stopped", "停在较新格式的提交", "stopped at")                                                          \
+    X("time", "时间", "time")                                                                                 \
+    X("unconfirmed", "对方未确认", "not confirmed")                                                           \
+    X("unreachable", "连不上", "unreachable")                                                                 \
+    X("user", "员工", "user")                                                                                 \
+    X("value", "值", "value")                                                                                 \
+    X("view", "看到", "shown")                                                                                \
     X("winner", "显示的值", "shown value")
 
 /* Codes in replies, by the key they stand under. X(key, code, zh) */

@@ -674,37 +674,55 @@ enum err app_end_noted(struct app *app, enum err e, const struct audit_entry *no
     return app_end(app, e);
 }
 
-enum err app_verify(struct app *app, bool deep, bool rebuild, struct why *why)
+/* What the log says of itself. */
+static enum err verify_log(struct app *app, struct why *why)
 {
     struct dot bad = { 0 };
     uint64_t bad_entry = 0;
     char text[DOT_TEXT_BYTES];
+    enum err e = core_verify_log(&app->core, &app->arena, &bad);
+    if (e == ERR_DAMAGED) {
+        (void)dot_text(bad, text);
+        return why_setf(why, e, "变更日志从 %s 起通不过验证", "the change log fails to verify from %s on", text);
+    }
+    if (e == ERR_OK) {
+        e = audit_verify(&app->core.audit, &app->arena, NULL, &bad_entry);
+    }
+    if (e == ERR_DAMAGED) {
+        (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)bad_entry);
+        return why_setf(
+            why, e, "审计日志从第 %s 条起通不过验证", "the audit log fails to verify from entry %s on", text);
+    }
+    return e;
+}
+
+/* Whether what follows from the log is there. */
+static enum err verify_derived(struct app *app, struct why *why)
+{
+    enum err e = core_verify_dossiers(&app->core, &app->arena);
+    if (e == ERR_DAMAGED) {
+        return why_set(why, e, "档案表里缺少变更日志里有的档案；用 jipan verify --rebuild 修复",
+            "the table of dossiers lacks one that the change log has; jipan verify --rebuild mends it");
+    }
+    return e == ERR_OK ? store_sqlite_verify(app->store, why) : e;
+}
+
+enum err app_verify(struct app *app, bool deep, struct core_mended *mended, struct why *why)
+{
     enum err e = app_refresh(app); /* or heads that a failed read left out would pass for damage */
     if (e == ERR_OK) {
         e = vault_verify(app->vault, why);
     }
     if (e == ERR_OK && deep) {
-        e = core_verify_log(&app->core, &app->arena, &bad);
-        if (e == ERR_DAMAGED) {
-            (void)dot_text(bad, text);
-            return why_setf(why, e, "变更日志从 %s 起通不过验证", "the change log fails to verify from %s on", text);
-        }
+        e = verify_log(app, why);
     }
-    if (e == ERR_OK && deep) {
-        e = audit_verify(&app->core.audit, &app->arena, NULL, &bad_entry);
-        if (e == ERR_DAMAGED) {
-            (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)bad_entry);
-            return why_setf(
-                why, e, "审计日志从第 %s 条起通不过验证", "the audit log fails to verify from entry %s on", text);
-        }
-    }
-    if (e != ERR_OK || !rebuild) {
-        return e == ERR_OK && deep ? store_sqlite_verify(app->store, why) : e;
+    if (e != ERR_OK || mended == NULL) {
+        return e == ERR_OK && deep ? verify_derived(app, why) : e;
     }
     e = app_begin(app);
     if (e == ERR_OK) {
-        e = core_rebuild(&app->core, &app->arena, app_now());
-        e = e == ERR_OK && deep ? store_sqlite_verify(app->store, why) : e; /* before it is kept */
+        e = core_mend(&app->core, &app->arena, app_now(), mended);
+        e = e == ERR_OK && deep ? verify_derived(app, why) : e; /* before it is kept */
         e = app_end(app, e);
     }
     return e;

@@ -196,7 +196,8 @@ MUST_USE enum err app_peers(struct app *app, struct app_peer *out, size_t max, s
 MUST_USE enum err app_set_listen(struct app *app, struct bytes address);
 MUST_USE enum err app_listen(struct app *app, char out[APP_ADDRESS_MAX + 1]); /* empty if never run */
 
-/* Full check behind `verify`: deep also recomputes log, conflicts and audit; ERR_DAMAGED with why. */
-MUST_USE enum err app_verify(struct app *app, bool deep, bool rebuild, struct why *why);
+/* Full check behind `verify`: deep also recomputes log, conflicts and audit; ERR_DAMAGED with why. mended not NULL:
+ * everything derived is made anew, and it says what was mended. */
+MUST_USE enum err app_verify(struct app *app, bool deep, struct core_mended *mended, struct why *why);
 
 #endif

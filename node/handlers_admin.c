@@ -547,14 +547,21 @@ static enum err do_policy_show(struct request *rq)
 
 static enum err do_verify(struct request *rq)
 {
+    struct core_mended mended = { 0 };
+    bool rebuilds = request_flag(rq, "rebuild");
     enum err e = request_need_right(rq, ADMIN_VERIFY_STORE);
     if (e == ERR_OK) {
-        e = app_verify(rq->app, request_flag(rq, "deep"), request_flag(rq, "rebuild"), &rq->why);
+        e = app_verify(rq->app, request_flag(rq, "deep"), rebuilds ? &mended : NULL, &rq->why);
     }
     if (e == ERR_OK) {
         json_t *out = json_object();
         (void)json_object_set_new(out, "ok", json_true());
         (void)json_object_set_new(out, "deep", json_boolean(request_flag(rq, "deep")));
+        if (rebuilds) {
+            set_count(out, "rebuilt_commits", mended.commits);
+            set_count(out, "corrected_dossiers", mended.corrected);
+            set_count(out, "lost_secrets", mended.without_secret);
+        }
         (void)json_object_set_new(out, "forks", handlers_fork_list(rq->app));
         request_set(rq, out);
     }

@@ -262,7 +262,7 @@ static enum err take_identity(const struct work *w, struct restored *out, struct
     if (e != ERR_OK) {
         return e;
     }
-    e = app_verify(app, true, false, why);
+    e = app_verify(app, true, NULL, why);
     if (e == ERR_OK && (app->core.epoch <= out->born.epoch || app->core.self.number != out->born.node)) {
         e = ERR_DAMAGED;
     }

@@ -31,8 +31,8 @@ struct comparing {
 static enum err lacks(const struct comparing *c)
 {
     if (c->kind == STORE_INDEX_DOSSIER) {
-        return why_set(c->why, ERR_DAMAGED, "索引里缺少一份档案；请用备份恢复，或重新加入集团",
-            "the index lacks a dossier; restore a backup, or join the group anew");
+        return why_set(c->why, ERR_DAMAGED, "索引里缺少一份档案；用 jipan verify --rebuild 重建",
+            "the index lacks a dossier; jipan verify --rebuild makes it anew");
     }
     return why_set(c->why, ERR_DAMAGED, "索引里缺少表里的值；用 jipan verify --rebuild 重建",
         "the index lacks a value that stands in the tables; jipan verify --rebuild makes it anew");

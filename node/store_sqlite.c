@@ -10,6 +10,7 @@
  * Does not interpret keys or values and keeps no data of its own beyond the cache of rids.
  */
 #include "node/store_sql.h"
+#include "node/vault.h"
 
 #include "node/vault.h"
 
@@ -277,12 +278,46 @@ static enum err store_scan(struct store *s, enum store_space space, struct bytes
 
 /* ---- the rest ---- */
 
+/* What the index of dossiers says follows from the table. */
+static enum err index_dossiers(struct store_sqlite *q)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool has_row = true;
+    enum err e = store_index_clear(q->index, STORE_INDEX_DOSSIER);
+    if (e != ERR_OK) {
+        return e;
+    }
+    int rc = sqlite3_prepare_v2(q->db, "SELECT rid, id FROM dossier", -1, &stmt, NULL);
+    e = rc == SQLITE_OK ? ERR_OK : err_from_sqlite(rc);
+    while (e == ERR_OK && (e = sql_step(stmt, &has_row)) == ERR_OK && has_row) {
+        int64_t rid = 0;
+        struct dossier_id id;
+        e = sql_column_int(stmt, 0, &rid);
+        if (e == ERR_OK && (e = sql_column_copy(stmt, 1, id.b, sizeof(id.b))) == ERR_OK) {
+            e = store_index_add(q->index, STORE_INDEX_DOSSIER, id.b, (uint32_t)rid);
+        }
+    }
+    (void)sqlite3_finalize(stmt);
+    return e;
+}
+
+/* Lines of dossiers without id or secret, and all but the first of one dossier, go; other numbers are told by the log.
+ */
 static enum err clear_tables(struct store_sqlite *q)
 {
     store_last_drop(&q->last);
+    memset(q->rids, 0, sizeof(q->rids));
     enum err e = sql_exec(q->db,
+        "DELETE FROM dossier WHERE length(id) != 10 OR length(secret) != 16 OR rid NOT BETWEEN 1 AND 4294967295; "
+        "UPDATE dossier SET kind = iif(kind BETWEEN 1 AND 255, kind, 1), station = iif(station >> 32, 0, station), "
+        "creator = iif(creator >> 32, 0, creator), flags = iif(flags >> 32, 0, flags) "
+        "WHERE kind NOT BETWEEN 1 AND 255 OR station >> 32 OR creator >> 32 OR flags >> 32; "
+        "DELETE FROM dossier WHERE rid NOT IN (SELECT min(rid) FROM dossier GROUP BY id); "
         "DELETE FROM touch; DELETE FROM kv_conflict; DELETE FROM kv_contested; DELETE FROM kv_urgent; DELETE FROM kv_gap; "
         "UPDATE dossier SET owner = 0, seen = x'', dots = x''");
+    if (e == ERR_OK) {
+        e = index_dossiers(q);
+    }
     for (size_t i = 0; i < ARRAY_LEN(q->tables) && e == ERR_OK; i++) {
         if (q->tables[i].desc != NULL) {
             char *text = sqlite3_mprintf("DELETE FROM \"e_%s\"", q->tables[i].desc->name);

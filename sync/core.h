@@ -275,8 +275,22 @@ MUST_USE enum err core_history(struct core *c, struct arena *a, const struct ent
 /* Sum of keyed hashes of every row, dossier and open conflict: order-free, equal on nodes that hold the same. */
 MUST_USE enum err core_statehash(struct core *c, struct arena *a, uint8_t out[32]);
 
-/* Rebuilds every derived table from the log inside the caller's transaction. */
+/* Rebuilds every derived table from the log inside the caller's transaction. A dossier of the log that the store has
+ * lost, with its secret, is ERR_DAMAGED. */
 MUST_USE enum err core_rebuild(struct core *c, struct arena *a, struct now now);
+
+/* What core_mend found. */
+struct core_mended {
+    uint64_t commits; /* of the log, applied anew */
+    uint64_t corrected; /* dossiers whose kind or station was not what the log says */
+    uint64_t without_secret; /* dossiers whose secret is lost here */
+};
+/* As core_rebuild. A dossier whose secret is lost goes on as one that this node was never given: the commit that made
+ * it is reduced, and sessions bring it back, with the secret, from a peer that holds it. */
+MUST_USE enum err core_mend(struct core *c, struct arena *a, struct now now, struct core_mended *out);
+
+/* Whether every dossier that the log makes is stored, and all can be read. ERR_DAMAGED. */
+MUST_USE enum err core_verify_dossiers(struct core *c, struct arena *a);
 
 /* Recomputes signatures, digests and chain of the whole log, and audit. *bad names the first bad commit. ERR_DAMAGED.
  */

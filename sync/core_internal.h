@@ -159,6 +159,9 @@ MUST_USE enum err core_ingest_more(
 /* The bytes held of a dot. ERR_NOT_FOUND; ERR_DAMAGED. */
 MUST_USE enum err core_log_get(struct core *c, struct arena *a, struct dot dot, struct commit_view *out);
 MUST_USE enum err core_log_put(struct core *c, struct dot dot, struct bytes commit);
+/* Takes out of the log's copy what keep refuses (forget.c); a commit of which nothing is left goes. */
+MUST_USE enum err core_log_reduce(
+    struct core *c, struct arena *a, const struct commit_view *v, seal_keep_fn keep, void *ctx);
 
 /* --- early.c: commits held beyond the head of their origin ------------------------------------------------------ */
 
@@ -181,6 +184,9 @@ MUST_USE enum err core_check_secrets(const struct commit_view *v, struct bytes s
 /* Origin, membership head, signature; hash is the commit's name. */
 MUST_USE enum err core_verify_commit(
     struct core *c, struct arena *a, const struct commit_view *v, uint8_t hash[COMMIT_HASH_BYTES]);
+/* ERR_SEAL: a group's part does not open with the secret of the dossier it makes. */
+MUST_USE enum err core_try_secret(
+    struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g, const uint8_t *secret);
 /* ERR_SEAL: one of the secrets beside a commit does not open what it should. */
 MUST_USE enum err core_try_secrets(struct core *c, const struct commit_view *v, struct bytes secrets);
 

@@ -36,28 +36,31 @@ static enum err drop_commit(struct core *c, struct arena *a, struct dot dot)
     return core_set_head(c, &h);
 }
 
+enum err core_log_reduce(struct core *c, struct arena *a, const struct commit_view *v, seal_keep_fn keep, void *ctx)
+{
+    const struct dot dot = v->header.dot;
+    struct buf rest;
+    bool any = false;
+    buf_init(&rest, c->mem, COMMIT_MAX_BYTES);
+    enum err e = seal_reduce(v, a, keep, ctx, &rest, &any);
+    if (e == ERR_OK && !any && !core_is_early(c, dot)) {
+        e = drop_commit(c, a, dot);
+    } else if (e == ERR_OK && !bytes_equal(buf_view(&rest), v->all)) {
+        e = core_log_put(c, dot, buf_view(&rest));
+    }
+    buf_release(&rest);
+    return e;
+}
+
 static enum err reduce_commit(struct core *c, struct arena *a, struct dot dot, struct dossier_id gone)
 {
     struct commit_view v;
-    struct buf rest;
-    bool any = false;
     enum err e = core_log_get(c, a, dot, &v);
     if (e != ERR_OK) {
         return e == ERR_NOT_FOUND ? ERR_OK : e;
     }
     e = letter_write(c, a, &v);
-    if (e != ERR_OK) {
-        return e;
-    }
-    buf_init(&rest, c->mem, COMMIT_MAX_BYTES);
-    e = seal_reduce(&v, a, keep_others, &gone, &rest, &any);
-    if (e == ERR_OK && !any && !core_is_early(c, dot)) {
-        e = drop_commit(c, a, dot);
-    } else if (e == ERR_OK && !bytes_equal(buf_view(&rest), v.all)) {
-        e = core_log_put(c, dot, buf_view(&rest));
-    }
-    buf_release(&rest);
-    return e;
+    return e == ERR_OK ? core_log_reduce(c, a, &v, keep_others, &gone) : e;
 }
 
 /* Every commit that may hold a group of it: applied, waiting, or beyond the cut of a revoked node. */

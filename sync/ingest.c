@@ -102,7 +102,7 @@ enum err core_check_secrets(const struct commit_view *v, struct bytes secrets)
 }
 
 /* One group's secret against the first part that this node has a key for. */
-static enum err secret_opens(
+enum err core_try_secret(
     struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g, const uint8_t *secret)
 {
     struct dossier d = { .id = core_group_dossier(v, g), .kind = g->kind, .station = g->station };
@@ -137,7 +137,7 @@ enum err core_try_secrets(struct core *c, const struct commit_view *v, struct by
         arena_reset(&work);
         e = reader_take(&r, SECRET_BYTES, &secret);
         if (e == ERR_OK) {
-            e = secret_opens(c, &work, v, &g, secret.ptr);
+            e = core_try_secret(c, &work, v, &g, secret.ptr);
         }
     }
     arena_release(&work);

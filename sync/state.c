@@ -126,6 +126,7 @@ struct log_walk {
     struct dot last;
     bool has_hash;
     uint8_t hash[COMMIT_HASH_BYTES];
+    bool is_cut; /* something was seen that is not settled */
     struct dot *bad;
 };
 
@@ -174,6 +175,7 @@ static enum err check_seen(void *ctx, const struct dossier *d)
         const struct head *head = core_head(w->c, seen.at[i].node, seen.at[i].epoch);
         if (head == NULL || head->upto < seen.at[i].seq) {
             *w->bad = seen.at[i];
+            w->is_cut = true;
             return ERR_DAMAGED;
         }
     }
@@ -197,6 +199,7 @@ enum err core_verify_log(struct core *c, struct arena *a, struct dot *bad)
     }
     if (e == ERR_OK) {
         e = c->store->ops->dossier_each(c->store, check_seen, &w);
+        e = e == ERR_DAMAGED && !w.is_cut ? ERR_OK : e; /* a line that cannot be read: core_verify_dossiers */
     }
     return e == ERR_OK ? fork_verify(c, a, bad) : e;
 }
@@ -253,11 +256,118 @@ enum err core_replay(struct core *c, struct arena *a, struct dot dot)
     return e;
 }
 
-enum err core_rebuild(struct core *c, struct arena *a, struct now now)
+/* --- what the store has lost of dossiers */
+
+/* Whether a group that makes a dossier can be applied: a secret is there that opens it. What else the dossier's line
+ * says is put right. ERR_NOT_FOUND: it is lost. */
+static enum err mend_dossier(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
+    struct core_mended *mended)
+{
+    const struct store_ops *ops = c->store->ops;
+    struct dossier d = { 0 };
+    enum err e = ops->dossier_get(c->store, core_group_dossier(v, g), a, &d);
+    if (e == ERR_OK && core_try_secret(c, a, v, g, d.secret) == ERR_SEAL) {
+        e = ops->dossier_del(c->store, d.id);
+        e = e == ERR_OK ? ERR_NOT_FOUND : e;
+    }
+    if (e == ERR_OK && (d.kind != g->kind || d.station != g->station)) {
+        d.kind = g->kind;
+        d.station = g->station;
+        mended->corrected++;
+        e = ops->dossier_put(c->store, &d);
+    }
+    return e;
+}
+
+struct losing {
+    struct core *c;
+    struct arena *a;
+    enum err failed;
+};
+
+static bool is_stored(void *ctx, const struct group_item *g, struct dossier_id id, const struct part_item *part)
+{
+    struct losing *l = ctx;
+    struct dossier d = { 0 };
+    if (part != NULL || !g->is_new || l->failed != ERR_OK) {
+        return true;
+    }
+    enum err e = l->c->store->ops->dossier_get(l->c->store, id, l->a, &d);
+    l->failed = e == ERR_NOT_FOUND ? ERR_OK : e;
+    return e != ERR_NOT_FOUND;
+}
+
+/* *left: something of the commit is in the log still. */
+static enum err mend_commit(struct core *c, struct arena *a, struct dot dot, struct core_mended *mended, bool *left)
+{
+    struct commit_view v;
+    struct group_item g;
+    struct losing l = { .c = c, .a = a };
+    bool any = false;
+    enum err e = core_log_get(c, a, dot, &v);
+    if (e != ERR_OK || core_counts(c, dot) != ERR_OK) {
+        return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
+    }
+    struct body_cursor cursor = commit_groups(&v);
+    while ((e = commit_next_group(&cursor, &g)) == ERR_OK) {
+        e = g.is_withheld || !g.is_new ? ERR_OK : mend_dossier(c, a, &v, &g, mended);
+        if (e != ERR_OK && e != ERR_NOT_FOUND) {
+            return e;
+        }
+        mended->without_secret += e == ERR_NOT_FOUND ? 1 : 0;
+        any = any || e == ERR_NOT_FOUND;
+    }
+    if (e != ERR_NOT_FOUND || !any) {
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    e = core_log_reduce(c, a, &v, is_stored, &l);
+    e = e == ERR_OK ? l.failed : e;
+    if (e == ERR_OK && (e = core_log_get(c, a, dot, &v)) == ERR_NOT_FOUND) {
+        *left = false;
+        e = ERR_OK;
+    }
+    return e;
+}
+
+static enum err check_stored(void *ctx, struct bytes key, struct bytes value)
+{
+    struct log_walk *w = ctx;
+    struct commit_view v;
+    struct buf secrets;
+    arena_reset(w->a);
+    (void)key;
+    enum err e = err_of_stored(commit_parse(value, &v));
+    if (e != ERR_OK || core_counts(w->c, v.header.dot) != ERR_OK) {
+        return e;
+    }
+    buf_init(&secrets, w->c->mem, (size_t)COMMIT_GROUPS_MAX * SECRET_BYTES);
+    e = core_secrets_of(w->c, w->a, &v, &secrets);
+    buf_release(&secrets);
+    return e;
+}
+
+static enum err check_line(void *ctx, const struct dossier *d)
+{
+    struct log_walk *w = ctx;
+    struct reader r = reader_of(d->seen);
+    struct vv seen = { 0 };
+    arena_reset(w->a);
+    return d->seen.len == 0 ? ERR_OK : err_of_stored(vv_take(&r, w->a, &seen));
+}
+
+enum err core_verify_dossiers(struct core *c, struct arena *a)
+{
+    struct log_walk w = { .c = c, .a = a };
+    const struct bytes all = { 0 };
+    enum err e = c->store->ops->dossier_each(c->store, check_line, &w);
+    return e != ERR_OK || relay_is(c) ? e : c->store->ops->scan(c->store, SPACE_LOG, all, all, false, check_stored, &w);
+}
+
+/* mended NULL: what is lost is not mended. */
+static enum err rebuild(struct core *c, struct arena *a, struct core_mended *mended)
 {
     struct replay r = { .c = c };
     const struct bytes all = { 0 };
-    (void)now;
     if (relay_is(c)) {
         return ERR_OK; /* nothing is derived there */
     }
@@ -272,13 +382,34 @@ enum err core_rebuild(struct core *c, struct arena *a, struct now now)
         e = quarantine_clear(c);
     }
     for (size_t i = 0; e == ERR_OK && i < r.count; i++) {
+        bool left = true;
         arena_reset(&r.work);
-        e = core_replay(c, &r.work, r.at[i]);
+        e = mended == NULL ? ERR_OK : mend_commit(c, &r.work, r.at[i], mended, &left);
+        if (e == ERR_OK && left) {
+            e = core_replay(c, &r.work, r.at[i]);
+        }
         if (e == ERR_OK && c->progress != NULL && ((i + 1) % REBUILD_STEP == 0 || i + 1 == r.count)) {
             c->progress(c->progress_ctx, i + 1, r.count);
         }
     }
+    if (mended != NULL) {
+        mended->commits = r.count;
+        c->moves.is_more = c->moves.is_more || mended->without_secret > 0; /* live sessions look for them at once */
+    }
     arena_release(&r.work);
     arena_release(&r.list);
     return e == ERR_OK ? core_reload(c, a) : e;
+}
+
+enum err core_rebuild(struct core *c, struct arena *a, struct now now)
+{
+    (void)now;
+    return rebuild(c, a, NULL);
+}
+
+enum err core_mend(struct core *c, struct arena *a, struct now now, struct core_mended *out)
+{
+    (void)now;
+    *out = (struct core_mended){ 0 };
+    return rebuild(c, a, out);
 }

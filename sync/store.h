@@ -128,7 +128,7 @@ struct store_ops {
     enum err (*imported_has)(struct store *s, const uint8_t mark[STORE_MARK_BYTES], bool *out);
 
     /* Empties every derived table (rows, touches, conflicts, contested, urgent, gaps, dossier seen/owner), keeps log,
-     * keys and the rest. */
+     * keys and the rest. Dossiers that cannot be read go; every other one is found afterwards. */
     enum err (*clear_derived)(struct store *s);
 };
 

@@ -22,7 +22,7 @@ static struct disk_sim *fresh; /* a disk with nothing, or nothing but a backup *
 static void verify(struct app *app)
 {
     struct why why = { { 0 }, { 0 } };
-    if (app_verify(app, true, false, &why) != ERR_OK) {
+    if (app_verify(app, true, NULL, &why) != ERR_OK) {
         faults_fail("verify: %s", why.en);
     }
 }

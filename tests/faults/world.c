@@ -220,11 +220,11 @@ static void verify_deep(struct app *app)
     struct why why = { { 0 }, { 0 } };
     uint8_t before[32];
     uint8_t after[32];
-    if (app_verify(app, true, false, &why) != ERR_OK) {
+    if (app_verify(app, true, NULL, &why) != ERR_OK) {
         faults_fail("verify: %s", why.en);
     }
     state_of(app, before);
-    if (app_verify(app, false, true, &why) != ERR_OK) {
+    if (app_verify(app, false, &(struct core_mended){ 0 }, &why) != ERR_OK) {
         faults_fail("rebuild: %s", why.en);
     }
     state_of(app, after);

@@ -364,7 +364,7 @@ void check_deep(struct sim_node *n)
     struct why why = { .zh = "" };
     check_digest(n, &before);
     node_enter(n);
-    enum err e = app_verify(n->app, true, true, &why);
+    enum err e = app_verify(n->app, true, &(struct core_mended){ 0 }, &why);
     if (e != ERR_OK) {
         sim_fail(n->sim, SIM_WRONG, "I26", "node %u: verify: %s (%s)", n->number, err_name(e), why.en);
     }

@@ -524,15 +524,17 @@ static void do_passphrase(struct sim_node *n)
 static void do_verify(struct sim *s, struct sim_node *n, bool rebuild)
 {
     struct why why = { .zh = "" };
+    struct core_mended mended = { 0 };
+    struct core_mended *mend = rebuild ? &mended : NULL;
     node_enter(n);
-    enum err e = app_verify(n->app, true, rebuild, &why);
+    enum err e = app_verify(n->app, true, mend, &why);
     if (e == ERR_DAMAGED && n->has_two_passphrases) {
         do_passphrase(
             n); /* one that was broken off leaves one copy of the header damaged: setting it anew repairs that */
         if (!node_is_up(n)) {
             return;
         }
-        e = app_verify(n->app, true, rebuild, &why);
+        e = app_verify(n->app, true, mend, &why);
     }
     if (e == ERR_DAMAGED && !n->is_spoiled && !disk_sim_has_crashed(n->place.disk)) {
         sim_fail(s, SIM_WRONG, "I26", "node %u: verify: %s", n->number, why.en);

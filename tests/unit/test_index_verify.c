@@ -111,6 +111,76 @@ static void a_rebuild_mends_fields(void **state)
     assert_int_equal(verify(false), 0);
 }
 
+static void a_rebuild_mends_the_index_of_dossiers(void **state)
+{
+    (void)state;
+    const char *id = new_customer(s1, "wang", "欧阳不见");
+    reopen();
+    lose_entry(STORE_INDEX_DOSSIER);
+    assert_int_equal(verify(false), 4);
+    assert_int_equal(verify(true), 0);
+    reopen();
+    assert_int_equal(verify(false), 0);
+    misplace_entry(STORE_INDEX_DOSSIER);
+    assert_int_equal(verify(true), 0);
+    expect(0, get(s1, "wang", id, "P1"));
+}
+
+static uint64_t mended(const char *what)
+{
+    json_t *result = want(s1, "boss", "verify", json_pack("{sbsb}", "deep", 1, "rebuild", 1));
+    uint64_t n = (uint64_t)json_integer_value(json_object_get(result, what));
+    json_decref(result);
+    return n;
+}
+
+/* Kind and station stand in the log, and a book has no secret. */
+static void a_rebuild_corrects_and_makes_lines_of_dossiers(void **state)
+{
+    (void)state;
+    uint8_t before[32];
+    uint8_t after[32];
+    assert_int_equal(core_statehash(&s1->core, &s1->arena, before), ERR_OK);
+    run_sql("UPDATE dossier SET station = 7, kind = 0 WHERE rid = (SELECT max(rid) FROM dossier WHERE kind = 1)");
+    run_sql("UPDATE dossier SET creator = -1 WHERE rid = (SELECT min(rid) FROM dossier WHERE kind = 1)");
+    run_sql("INSERT INTO dossier (id, kind, station, creator, owner, secret, flags, seen, dots) "
+            "SELECT id, kind, station, creator, owner, secret, flags, seen, dots FROM dossier LIMIT 1");
+    run_sql("DELETE FROM dossier WHERE kind > 2");
+    reopen();
+    assert_int_equal(verify(false), 4);
+    assert_int_equal(mended("corrected_dossiers"), 1);
+    assert_int_equal(verify(false), 0);
+    assert_int_equal(core_statehash(&s1->core, &s1->arena, after), ERR_OK);
+    assert_memory_equal(before, after, sizeof(before));
+    assert_int_equal(mended("corrected_dossiers"), 0);
+}
+
+/* The secret of a customer stands nowhere else here. What was written about it waits, and comes back with it. */
+static void a_rebuild_leaves_a_lost_secret_to_a_peer(void **state)
+{
+    (void)state;
+    uint8_t before[32];
+    uint8_t after[32];
+    const char *id = new_customer(s1, "wang", "欧阳无匙");
+    const char *other = new_customer(s1, "wang", "欧阳错匙");
+    carry(s1, s2);
+    json_decref(want(s1, "wang", "set", set1(id, "full_name", "欧阳有匙")));
+    assert_int_equal(core_statehash(&s1->core, &s1->arena, before), ERR_OK);
+    run_sql("DELETE FROM dossier WHERE rid = (SELECT max(rid) - 1 FROM dossier)");
+    run_sql("UPDATE dossier SET secret = zeroblob(16) WHERE rid = (SELECT max(rid) FROM dossier)");
+    reopen();
+    assert_int_equal(verify(false), 4);
+    assert_int_equal(mended("lost_secrets"), 2);
+    assert_int_equal(verify(false), 0);
+    expect(3, get(s1, "wang", id, "P1"));
+    expect(3, get(s1, "wang", other, "P1"));
+    carry(s2, s1); /* more of a known commit */
+    assert_int_equal(verify(false), 0);
+    assert_int_equal(core_statehash(&s1->core, &s1->arena, after), ERR_OK);
+    assert_memory_equal(before, after, sizeof(before));
+    assert_int_equal(mended("lost_secrets"), 0);
+}
+
 /* What a value was before stays in the index as a hint: no disagreement. */
 static void hints_that_lead_nowhere_are_fine(void **state)
 {
@@ -142,6 +212,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_missing_or_wrong_entry_is_told),
         cmocka_unit_test(a_rebuild_mends_fields),
+        cmocka_unit_test(a_rebuild_mends_the_index_of_dossiers),
+        cmocka_unit_test(a_rebuild_corrects_and_makes_lines_of_dossiers),
+        cmocka_unit_test(a_rebuild_leaves_a_lost_secret_to_a_peer),
         cmocka_unit_test(hints_that_lead_nowhere_are_fine),
         cmocka_unit_test(the_same_dossier_twice_is_told),
     };
