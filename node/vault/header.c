@@ -157,3 +157,18 @@ bool header_check_mac(struct bytes block, unsigned copy, const uint8_t mac_key[3
     (void)crypto_generichash(mac, sizeof(mac), p, AT_MAC, mac_key, 32);
     return sodium_memcmp(mac, p + AT_MAC, sizeof(mac)) == 0;
 }
+
+bool header_other_is_stale(struct bytes block, unsigned copy, const struct vault_header *h, const uint8_t mac_key[32])
+{
+    const uint8_t *p = block.ptr + (size_t)((copy + 1) % HEADER_COPIES) * HEADER_COPY_BYTES;
+    uint8_t want[HEADER_COPY_BYTES];
+    struct vault_header other;
+    enum err e = copy_decode(p, &other);
+    if (e != ERR_OK) {
+        return e != ERR_VERSION;
+    }
+    struct vault_header same = *h;
+    same.counter = other.counter;
+    header_encode(&same, mac_key, want);
+    return memcmp(want, p, sizeof(want)) != 0;
+}

@@ -59,6 +59,10 @@ void header_encode(const struct vault_header *h, const uint8_t mac_key[32], uint
 /* Whether the copy at this index of the block was made by somebody who holds the data key. */
 bool header_check_mac(struct bytes block, unsigned copy, const uint8_t mac_key[32]);
 
+/* Whether the other copy says anything else than h, which was read from `copy`: torn, altered, or with the slots of
+ * before a change that was broken off. One of a later version is left alone. */
+bool header_other_is_stale(struct bytes block, unsigned copy, const struct vault_header *h, const uint8_t mac_key[32]);
+
 /* The first SLOT_HEAD_BYTES of a slot's layout: what derivation and commitment are bound to. */
 void slot_head(const struct key_slot *slot, uint8_t out[SLOT_HEAD_BYTES]);
 

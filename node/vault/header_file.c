@@ -1,6 +1,7 @@
 /*
- * Owns: reading and replacing the header block inside jipan.db. Replacement writes the copy that does not count, makes
- * it durable, then the other one: at every moment one whole copy exists, and afterwards no copy holds the old slots.
+ * Owns: reading, replacing and mending the header block inside jipan.db. Replacement writes the copy that does not
+ * count, makes it durable, then the other one: at every moment one whole copy exists, and afterwards no copy holds the
+ * old slots. What a replacement that was broken off left is mended by writing the copy that does not count alone.
  */
 #include "node/vault/vault_on.h"
 
@@ -41,14 +42,15 @@ static int copy_write(
     return error;
 }
 
-static enum err copies_write(
-    struct vault_files *files, unsigned flags, unsigned first, struct vault_header *header, unsigned *ret_copy)
+/* Writes `count` copies, one after the other from `first` on. */
+static enum err copies_write(struct vault_files *files, unsigned flags, unsigned first, unsigned count,
+    struct vault_header *header, unsigned *ret_copy)
 {
     struct vault_header next = *header;
     struct disk_file *file = NULL;
     int error = files->disk.ops->open(files->disk.ctx, files->db_path, flags, &file);
     if (error == 0) {
-        for (unsigned i = 0; i < HEADER_COPIES && error == 0; i++) {
+        for (unsigned i = 0; i < count && error == 0; i++) {
             next.counter++;
             error = copy_write(files, file, &next, (first + i) % HEADER_COPIES);
         }
@@ -59,16 +61,21 @@ static enum err copies_write(
         return err_from_errno(error);
     }
     *header = next;
-    *ret_copy = (first + HEADER_COPIES - 1) % HEADER_COPIES;
+    *ret_copy = (first + count - 1) % HEADER_COPIES;
     return ERR_OK;
 }
 
 enum err header_file_create(struct vault_files *files, struct vault_header *header, unsigned *ret_copy)
 {
-    return copies_write(files, DISK_CREATE | DISK_TRUNCATE, 0, header, ret_copy);
+    return copies_write(files, DISK_CREATE | DISK_TRUNCATE, 0, HEADER_COPIES, header, ret_copy);
 }
 
 enum err header_file_replace(struct vault_files *files, struct vault_header *header, unsigned *copy)
 {
-    return copies_write(files, 0, *copy + 1, header, copy);
+    return copies_write(files, 0, *copy + 1, HEADER_COPIES, header, copy);
+}
+
+enum err header_file_mend(struct vault_files *files, struct vault_header *header, unsigned *copy)
+{
+    return copies_write(files, 0, *copy + 1, 1, header, copy);
 }

@@ -112,8 +112,20 @@ static enum err vault_unlock(struct vault *v, enum slot_kind kind, struct bytes 
         bool is_whole = size >= VAULT_HEADER_BLOCK_BYTES + VAULT_PAGE_BYTES;
         bool is_ours = header_check_mac(BYTES_OF(raw), v->header_copy, v->files->keys->header);
         e = is_whole && is_ours ? ERR_OK : ERR_DAMAGED;
+        v->is_half_replaced = header_other_is_stale(BYTES_OF(raw), v->header_copy, &v->header, v->files->keys->header);
     }
     return e == ERR_OK ? ERR_OK : why_from_vault(why, e, v->files);
+}
+
+/* Makes both copies of the header the same again, after a change of passphrase that was broken off, or damage. Without
+ * room, or on a disk that takes no writes, the store opens as well with one: vault_verify tells, the next open tries
+ * again. A failed sync is another matter: it counts as everywhere. */
+static enum err vault_mend_header(struct vault *v, struct why *why)
+{
+    if (v->is_half_replaced && header_file_mend(v->files, &v->header, &v->header_copy) == ERR_OK) {
+        v->is_half_replaced = false;
+    }
+    return vault_files_poisoned(v->files) ? why_from_vault(why, ERR_IO, v->files) : ERR_OK;
 }
 
 /* Refuses a log that proves loss, before SQLite would silently drop it. One that is whole is made durable first. */
@@ -162,6 +174,9 @@ enum err vault_open_on(
     }
     if (e == ERR_OK) {
         e = vault_check_log(v, why);
+    }
+    if (e == ERR_OK) {
+        e = vault_mend_header(v, why);
     }
     if (e == ERR_OK) {
         e = vault_attach(v, why);

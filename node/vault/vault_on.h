@@ -13,6 +13,7 @@ struct vault {
     struct disk_file *lock;
     struct vault_header header;
     unsigned header_copy; /* which copy on disk counts */
+    bool is_half_replaced; /* the other copy is not the same: vault_open_on mends it */
 };
 
 MUST_USE enum err vault_create_on(struct disk disk, const char *dir, struct bytes passphrase,
@@ -31,6 +32,8 @@ MUST_USE enum err header_file_read(
     struct vault_files *files, uint8_t raw[VAULT_HEADER_BLOCK_BYTES], uint64_t *ret_size);
 MUST_USE enum err header_file_create(struct vault_files *files, struct vault_header *header, unsigned *ret_copy);
 MUST_USE enum err header_file_replace(struct vault_files *files, struct vault_header *header, unsigned *copy);
+/* Writes the copy that does not count, which counts from then on. */
+MUST_USE enum err header_file_mend(struct vault_files *files, struct vault_header *header, unsigned *copy);
 
 /* Texts for people (errors.c). */
 enum err err_from_errno(int error);

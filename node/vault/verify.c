@@ -30,8 +30,8 @@ static enum err verify_header(struct vault *v, uint64_t *ret_size, struct why *w
             is_ours = is_ours && header_check_mac(BYTES_OF(raw), i, v->files->keys->header);
         }
         if (!is_ours) {
-            return why_set(why, ERR_DAMAGED, "库头的两份副本之一损坏：重新设置口令即可修复",
-                "one of the two header copies is damaged: setting the passphrase anew repairs it");
+            return why_set(why, ERR_DAMAGED, "库头的两份副本之一损坏：停止节点后重新打开即可修复",
+                "one of the two header copies is damaged: stopping the node and opening it again repairs it");
         }
     }
     return e == ERR_OK ? ERR_OK : why_from_vault(why, e, v->files);

@@ -529,8 +529,7 @@ static void do_verify(struct sim *s, struct sim_node *n, bool rebuild)
     node_enter(n);
     enum err e = app_verify(n->app, true, mend, &why);
     if (e == ERR_DAMAGED && n->has_two_passphrases) {
-        do_passphrase(
-            n); /* one that was broken off leaves one copy of the header damaged: setting it anew repairs that */
+        do_passphrase(n); /* one that a failing disk broke off: the next open mends the header, or another change */
         if (!node_is_up(n)) {
             return;
         }

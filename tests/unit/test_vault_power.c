@@ -258,6 +258,50 @@ static void power_loss_in_creation_leaves_a_whole_store_or_none(void **state)
     assert_true(made > 0);
 }
 
+/* The open before has mended what a change that was broken off left: both copies are the same, and either alone opens
+ * with this one and no other. */
+static void expect_one_passphrase(struct disk_sim *sim, struct bytes secret)
+{
+    for (size_t copy = 0; copy <= HEADER_COPIES; copy++) {
+        struct disk_sim *one = disk_sim_clone(sim);
+        struct vault *v = NULL;
+        size_t len = 0;
+        if (copy < HEADER_COPIES) {
+            disk_sim_content(one, "/store/jipan.db", &len)[copy * HEADER_COPY_BYTES + 100] ^= 1U;
+        }
+        assert_int_equal(vault_open_on(disk_sim_disk(one), sim_dir, SLOT_PASSPHRASE, secret, &v, NULL), ERR_OK);
+        assert_int_equal(vault_verify(v, NULL), ERR_OK);
+        vault_close(v);
+        disk_sim_free(one);
+    }
+}
+
+/* The power goes while an open mends the header: the one copy that counts is not touched. */
+static void power_loss_while_the_header_is_mended_leaves_one_copy(void **state)
+{
+    (void)state;
+    struct disk_sim *prepared = sim_prepared();
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct disk_sim *broken = disk_sim_clone(prepared);
+        struct vault *v = NULL;
+        size_t len = 0;
+        size_t copy = seed % HEADER_COPIES;
+        disk_sim_content(broken, "/store/jipan.db", &len)[copy * HEADER_COPY_BYTES + seed] ^= 1U;
+        struct disk_sim *sim = disk_sim_clone(broken);
+        disk_sim_crash_after(sim, seed / HEADER_COPIES % 4);
+        if (sim_open(sim, &v) == ERR_OK) {
+            vault_close(v);
+        }
+        disk_sim_power_cycle(sim, (enum sim_damage)(seed / 8 % SIM_DAMAGE_COUNT), seed);
+        assert_int_equal(sim_open(sim, &v), ERR_OK);
+        vault_close(v);
+        expect_one_passphrase(sim, passphrase);
+        disk_sim_free(sim);
+        disk_sim_free(broken);
+    }
+    disk_sim_free(prepared);
+}
+
 static void power_loss_in_a_passphrase_change_leaves_old_or_new(void **state)
 {
     (void)state;
@@ -286,6 +330,7 @@ static void power_loss_in_a_passphrase_change_leaves_old_or_new(void **state)
                     vault_open_on(disk_sim_disk(sim), sim_dir, SLOT_PASSPHRASE, changed, &v, NULL), ERR_OK);
                 vault_close(v);
             }
+            expect_one_passphrase(sim, with_old == ERR_OK ? passphrase : changed);
             disk_sim_free(sim);
         }
     }
@@ -309,6 +354,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(failed_fsync_never_loses_an_acknowledged_transaction),
         cmocka_unit_test(power_loss_in_creation_leaves_a_whole_store_or_none),
         cmocka_unit_test(power_loss_in_a_passphrase_change_leaves_old_or_new),
+        cmocka_unit_test(power_loss_while_the_header_is_mended_leaves_one_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
