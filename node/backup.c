@@ -119,6 +119,12 @@ static enum err check_target(const struct app *app, const struct backup *b, bool
                            "%s exists already; --force overwrites it", path);
 }
 
+static enum err tell_full(const struct backup *b, struct why *why)
+{
+    return why_setf(why, ERR_FULL, "磁盘已满，没有写出备份：请在 %s 所在的磁盘上腾出空间，或备份到另一块盘",
+        "the disk is full and no backup was written: free space where %s is, or back up to another disk", b->dir);
+}
+
 enum err backup_start(struct app *app, struct bytes path, bool overwrite, struct why *why)
 {
     char part[NAME_BYTES + sizeof(".part")];
@@ -139,6 +145,7 @@ enum err backup_start(struct app *app, struct bytes path, bool overwrite, struct
         e = vault_copy_begin(app->vault, b->dir, part, &b->copy, why);
     }
     if (e != ERR_OK) {
+        e = e == ERR_FULL ? tell_full(b, why) : e;
         free(b);
         return e;
     }
@@ -204,6 +211,9 @@ enum err backup_step(struct app *app, int pages, struct backup_progress *out, st
     if (e == ERR_OK) {
         vault_copy_progress(app->backup->copy, &p.done, &p.total);
         e = p.is_finished ? finish(app, &p, why) : ERR_OK;
+    }
+    if (e == ERR_FULL) {
+        e = tell_full(app->backup, why);
     }
     if (e != ERR_OK || p.is_finished) {
         backup_abandon(app);

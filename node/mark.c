@@ -344,6 +344,7 @@ void mark_close(struct app *app)
         mark_load(app, &known) != ERR_OK || place_now(app, &now) != ERR_OK || !is_continued(app, &known, &now, &kept)) {
         return;
     }
+    app->has_mark = false;
     arena_reset(&app->arena);
     if (rotate(app, &now, &kept, false) != ERR_OK) {
         return; /* the old file still counts */

@@ -15,7 +15,7 @@
  * continuity is not proven; then an error means that the store must not be used. */
 MUST_USE enum err mark_open(struct app *app, bool is_new);
 
-/* Before the store is closed; best effort. */
+/* Before the store is closed, once; best effort. Nothing is written after it. */
 void mark_close(struct app *app);
 
 /* Leaves the directory's proof to nobody: the copy in db is of another place. */

@@ -34,6 +34,13 @@ static void path_in(char out[PATH_BYTES], const char *dir, const char *name)
     check(n > 0 && n < PATH_BYTES); /* restore_run bounds the home's length */
 }
 
+/* Of what the system says: what the person can do something about is kept apart. */
+static enum err err_of_place(int error)
+{
+    enum err e = err_from_errno(error);
+    return e == ERR_OK || e == ERR_FULL || e == ERR_NOMEM ? e : ERR_IO;
+}
+
 static bool is_there(const struct work *w, const char *dir, const char *name)
 {
     char path[PATH_BYTES];
@@ -48,12 +55,12 @@ static enum err move(const struct work *w, const char *from_dir, const char *fro
     char b[PATH_BYTES];
     path_in(a, from_dir, from);
     path_in(b, to_dir, to);
-    return w->disk.ops->rename(w->disk.ctx, a, b) == 0 ? ERR_OK : ERR_IO;
+    return err_of_place(w->disk.ops->rename(w->disk.ctx, a, b));
 }
 
 static enum err sync_dir(const struct work *w, const char *dir)
 {
-    return w->disk.ops->sync_dir(w->disk.ctx, dir) == 0 ? ERR_OK : ERR_IO;
+    return err_of_place(w->disk.ops->sync_dir(w->disk.ctx, dir));
 }
 
 static void remove_in(const struct work *w, const char *dir, const char *name)
@@ -81,7 +88,7 @@ static enum err take_lock(const struct work *w, const char *name, struct disk_fi
     char path[PATH_BYTES];
     path_in(path, w->in->home, name);
     int error = w->disk.ops->lock(w->disk.ctx, path, true, out);
-    return error == 0 ? ERR_OK : error == EWOULDBLOCK ? ERR_LOCKED : error == ENOMEM ? ERR_NOMEM : ERR_IO;
+    return error == EWOULDBLOCK ? ERR_LOCKED : err_of_place(error);
 }
 
 /* Folds the old store's log into its file, so that one file moves aside. A store that does not open keeps its log. */
@@ -115,8 +122,8 @@ static enum err take_place(struct work *w, struct why *why)
     const char *home = w->in->home;
     int error = disk_make_dir_durable(w->disk, home, &w->made_home);
     if (error != 0) {
-        return why_setf(
-            why, error == ENOENT ? ERR_NOT_FOUND : ERR_IO, "不能建立目录 %s", "cannot create directory %s", home);
+        return why_setf(why, error == ENOENT ? ERR_NOT_FOUND : err_of_place(error), "不能建立目录 %s",
+            "cannot create directory %s", home);
     }
     enum err e = take_lock(w, "run.lock", &w->run_lock);
     if (e == ERR_OK) {
@@ -143,10 +150,14 @@ static void leave_place(struct work *w, bool is_done)
     if (w->store_lock != NULL) {
         remove_stage(w); /* else it may be another restore's */
     }
-    if (!is_done && w->made_home && w->store_lock != NULL) {
+    if (!is_done && w->made_home && w->run_lock != NULL) {
         remove_in(w, w->in->home, "run.lock");
+    }
+    if (!is_done && w->made_home && w->store_lock != NULL) {
         remove_in(w, w->in->home, "jipan.lock");
-        (void)w->disk.ops->remove_dir(w->disk.ctx, w->in->home);
+    }
+    if (!is_done && w->made_home) {
+        (void)w->disk.ops->remove_dir(w->disk.ctx, w->in->home); /* stays when somebody else has put something in */
     }
     if (w->store_lock != NULL) {
         w->store_lock->ops->close(w->store_lock);
@@ -185,19 +196,17 @@ static enum err copy_file(const struct work *w, struct disk_file *from, struct w
     char path[PATH_BYTES];
     struct disk_file *to = NULL;
     remove_stage(w);
-    if (w->disk.ops->make_dir(w->disk.ctx, w->stage) != 0) {
-        return why_setf(why, ERR_IO, "不能建立目录 %s", "cannot create directory %s", w->stage);
+    int error = w->disk.ops->make_dir(w->disk.ctx, w->stage);
+    if (error != 0) {
+        return why_setf(why, err_of_place(error), "不能建立目录 %s", "cannot create directory %s", w->stage);
     }
     path_in(path, w->stage, "jipan.db");
-    int error = w->disk.ops->open(w->disk.ctx, path, DISK_CREATE | DISK_EXCLUSIVE, &to);
+    error = w->disk.ops->open(w->disk.ctx, path, DISK_CREATE | DISK_EXCLUSIVE, &to);
     enum err e = error != 0 ? err_from_errno(error) : pump(w->in, from, to);
     if (to != NULL) {
         to->ops->close(to);
     }
-    if (e == ERR_FULL) {
-        return why_set(why, e, "磁盘放不下这个备份", "the disk has no room for this backup");
-    }
-    return e == ERR_OK || e == ERR_NOMEM
+    return e == ERR_OK || e == ERR_NOMEM || e == ERR_FULL
                ? e
                : why_setf(why, ERR_IO, "读备份或写 %s 失败", "reading the backup or writing %s failed", path);
 }
@@ -210,11 +219,8 @@ static enum err stage_copy(const struct work *w, struct why *why)
         return why_setf(why, ERR_INVALID, "%s 不是普通文件", "%s is not an ordinary file", w->in->file);
     }
     if (error != 0) {
-        return why_setf(why,
-            error == ENOENT || error == ENOTDIR ? ERR_NOT_FOUND
-            : error == ENOMEM                   ? ERR_NOMEM
-                                                : ERR_IO,
-            "读不到备份 %s", "cannot read the backup %s", w->in->file);
+        return why_setf(why, error == ENOENT || error == ENOTDIR ? ERR_NOT_FOUND : err_of_place(error), "读不到备份 %s",
+            "cannot read the backup %s", w->in->file);
     }
     enum err e = copy_file(w, from, why);
     from->ops->close(from);
@@ -276,11 +282,13 @@ static enum err take_identity(const struct work *w, struct restored *out, struct
         e = app_end(app, e);
     }
     if (e == ERR_OK) {
-        e = vault_checkpoint(app->vault); /* closing would do it, and not say why it could not */
+        mark_close(app);
+        e = vault_checkpoint(app->vault); /* closing would do both, and not say why it could not */
     }
     out->node = app->core.self.number;
     out->epoch = app->core.epoch;
     out->is_authority = app->core.is_authority;
+    e = e == ERR_IO ? why_from_vault(why, e, app->vault->files) : e; /* a sync may have told of the full disk */
     app_close(app);
     return e == ERR_OK && is_there(w, w->stage, "jipan.db-wal") ? ERR_IO : e;
 }
@@ -304,9 +312,30 @@ static enum err move_aside(const struct work *w, bool *did)
     return e == ERR_OK ? sync_dir(w, home) : e;
 }
 
+/* Something did not go: the old store, if there was one, goes back. It has lost its proof of place, no more. */
+static void undo(const struct work *w, bool has_moved_in, bool was_unfinished)
+{
+    const char *home = w->in->home;
+    if (has_moved_in) {
+        (void)move(w, home, "jipan.db", w->stage, "jipan.db");
+    }
+    if (!was_unfinished && is_there(w, home, aside_wal)) {
+        (void)move(w, home, aside_wal, home, "jipan.db-wal");
+    }
+    if (!was_unfinished && is_there(w, home, aside_db)) {
+        (void)move(w, home, aside_db, home, "jipan.db");
+    }
+    if (!is_there(w, home, "jipan.db")) {
+        remove_in(w, home, "jipan.mark");
+    }
+    (void)sync_dir(w, home);
+}
+
 static enum err install(const struct work *w, struct restored *out)
 {
     const char *home = w->in->home;
+    bool was_unfinished = is_there(w, home, "jipan.unfinished");
+    bool has_moved_in = false;
     enum err e = sync_dir(w, w->stage);
     if (e == ERR_OK) {
         e = move_aside(w, &out->has_aside);
@@ -320,8 +349,26 @@ static enum err install(const struct work *w, struct restored *out)
     }
     if (e == ERR_OK) {
         e = move(w, w->stage, "jipan.db", home, "jipan.db");
+        has_moved_in = e == ERR_OK;
     }
-    return e == ERR_OK ? sync_dir(w, home) : e;
+    e = e == ERR_OK ? sync_dir(w, home) : e;
+    if (e != ERR_OK) {
+        undo(w, has_moved_in, was_unfinished);
+    }
+    return e;
+}
+
+static enum err tell_full(const struct work *w, struct why *why)
+{
+    uint64_t bytes = 0;
+    char room[32];
+    (void)w->disk.ops->stat(w->disk.ctx, w->in->file, &bytes);
+    (void)snprintf(room, sizeof(room), "%llu", (unsigned long long)(bytes >> 20) + 1);
+    return why_setf(why, ERR_FULL,
+        "磁盘已满，没有恢复任何内容：请在节点目录所在的磁盘上腾出至少 %s MiB，再运行一次 jipan restore",
+        "the disk is full and nothing was restored: free at least %s MiB on the disk of the node's directory and run "
+        "jipan restore again",
+        room);
 }
 
 enum err restore_run_on(struct disk disk, const struct restore *in, struct restored *out, struct why *why)
@@ -344,6 +391,9 @@ enum err restore_run_on(struct disk disk, const struct restore *in, struct resto
     }
     if (e == ERR_OK) {
         e = install(&w, &r);
+    }
+    if (e == ERR_FULL) {
+        e = tell_full(&w, why);
     }
     leave_place(&w, e == ERR_OK);
     if (e == ERR_OK) {

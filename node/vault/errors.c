@@ -103,6 +103,9 @@ enum err why_from_errno(struct why *why, int error, const char *path)
 enum err why_from_vault(struct why *why, enum err e, const struct vault_files *files)
 {
     int error = atomic_load(&files->last_errno);
+    if (e == ERR_IO && err_from_errno(error) == ERR_FULL) {
+        e = ERR_FULL; /* SQLite tells one of a sync or of a new file like any other failure */
+    }
     if (e == ERR_IO && error != 0) {
         (void)why_from_errno(why, error, files->dir);
         return e;

@@ -397,10 +397,10 @@ static bool try_restore(const void *arg, const struct point *p)
         return false;
     }
     expect_live(p);
-    /* Not told apart yet: a page that cannot be read from a damaged one; closing does not say why it could not fold the
-     * log in. */
-    bool is_known = (p->kind == FAULT_FULL && e == ERR_IO) || (p->kind == FAULT_READ && e == ERR_DAMAGED) ||
-                    (p->kind == FAULT_SQL && p->is_sticky && e == ERR_IO);
+    /* Not told apart yet: a page that cannot be read from a damaged one; closing does not say why it could not remove
+     * the log. */
+    bool is_known =
+        (p->kind == FAULT_READ && e == ERR_DAMAGED) || (p->kind == FAULT_SQL && p->is_sticky && e == ERR_IO);
     if (e != ERR_OK && !fault_is_crash(p->kind) && !is_known) {
         world_expect_class(p, e);
     }

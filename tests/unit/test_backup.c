@@ -481,18 +481,25 @@ static void flip(long at)
     assert_int_equal(fclose(f), 0);
 }
 
-/* One byte at a time all through the file, and the file cut short. */
+/* One byte at a time all through the file, and the file cut short. Of the header there is a second copy. */
 static void a_damaged_backup_installs_nothing(void **state)
 {
     struct restored r = { .node = 0 };
     struct backup_progress p = back_up(s1);
     (void)state;
-    for (uint64_t at = 100; at < p.bytes; at += p.bytes / 7) {
+    for (uint64_t at = 4100; at < p.bytes; at += p.bytes / 7) {
         flip((long)at);
         assert_int_equal(restore("disk passphrase", false, &r), ERR_DAMAGED);
         assert_false(is_there(home, ""));
         flip((long)at);
     }
+    flip(100);
+    flip(2148);
+    assert_int_equal(restore("disk passphrase", false, &r), ERR_DAMAGED);
+    assert_false(is_there(home, ""));
+    flip(2148);
+    assert_int_equal(restore("disk passphrase", false, &r), ERR_OK);
+    shell("rm -r '%s'", home);
     assert_int_equal(truncate(file, (long)p.bytes - 4096), 0);
     assert_int_equal(restore("disk passphrase", false, &r), ERR_DAMAGED);
     assert_int_equal(truncate(file, 0), 0);
