@@ -5,6 +5,7 @@
  */
 #include "sync/greeting.h"
 
+#include "sync/letter.h"
 #include "sync/said.h"
 
 enum err greeting_settled(struct core *c, struct arena *a, struct bytes *out)
@@ -165,6 +166,9 @@ enum err greeting_take(struct core *c, struct arena *work, uint32_t from, const 
     }
     if (e == ERR_OK) {
         e = said_put(c, work, from, h->member_number, h->settled);
+    }
+    if (e == ERR_OK && (node->kind == NODE_STATION || node->kind == NODE_HUB)) {
+        e = letter_expire(c, work);
     }
     return e == ERR_OK ? check_own_past(c, settled) : e;
 }

@@ -1,12 +1,13 @@
 /*
  * Owns: letters (SPACE_LETTER: dot -> letter). Invariants: of what is kept this node can open nothing; a letter holds a
  * whole commit of our own and every secret that travels beside it, and is sealed only to nodes that may hold all of
- * that. Does not send (sync/gather.c), does not decide what is forgotten (sync/forget.c), and throws no letter away:
- * nobody can tell when the last node has lost what it was given.
+ * that; one is thrown away only when all its readers that are left have what is in it, and they are two or more, or
+ * when none is left. Does not send (sync/gather.c), does not decide what is forgotten (sync/forget.c).
  */
 #include "sync/letter.h"
 
 #include "sync/relay.h"
+#include "sync/said.h"
 #include "sync/scope.h"
 #include "sync/seal_stream.h"
 
@@ -128,6 +129,98 @@ enum err letter_write(struct core *c, struct arena *a, const struct commit_view 
     buf_release(&secrets);
     buf_release(&plain);
     buf_release(&letter);
+    return e;
+}
+
+/* --- throwing away ----------------------------------------------------------------------------------------------- */
+
+struct reader_said {
+    uint32_t node;
+    struct vv settled;
+};
+
+struct expiring {
+    struct core *c;
+    struct arena *a;
+    struct reader_said said[LETTER_SAID_MAX]; /* of readers met so far */
+    size_t said_count;
+    uint8_t gone[LETTER_EXPIRE_MAX][DOT_KEY_BYTES];
+    size_t gone_count;
+};
+
+static enum err has_said(struct expiring *x, uint32_t node, struct dot dot, bool *out)
+{
+    struct said said;
+    for (size_t i = 0; i < x->said_count; i++) {
+        if (x->said[i].node == node) {
+            *out = vv_covers(&x->said[i].settled, dot);
+            return ERR_OK;
+        }
+    }
+    enum err e = said_get(x->c, x->a, node, &said);
+    *out = e == ERR_OK && vv_covers(&said.settled, dot);
+    if (e == ERR_OK && x->said_count < LETTER_SAID_MAX) {
+        x->said[x->said_count++] = (struct reader_said){ .node = node, .settled = said.settled };
+    }
+    return e;
+}
+
+/* Readers that are left, and whether one of them lacks it. */
+static enum err count_readers(struct expiring *x, struct bytes kept, struct dot dot, unsigned *left, bool *is_lacked)
+{
+    struct reader r = reader_of(kept);
+    uint64_t groups = 0;
+    uint8_t count = 0;
+    enum err e = reader_varint(&r, &groups);
+    e = e == ERR_OK ? reader_u8(&r, &count) : e;
+    for (uint8_t i = 0; e == ERR_OK && i < count; i++) {
+        struct bytes wrap = { 0 };
+        uint32_t number = 0;
+        bool has = false;
+        if (reader_u32be(&r, &number) != ERR_OK || reader_take(&r, WRAP_BYTES, &wrap) != ERR_OK) {
+            return ERR_DAMAGED;
+        }
+        const struct member_node *node = members_node(x->c->members, number);
+        if (node == NULL || node->revoked_at != 0) {
+            continue;
+        }
+        (*left)++;
+        e = has_said(x, number, dot, &has);
+        *is_lacked = *is_lacked || !has;
+    }
+    return e;
+}
+
+static enum err look_at(void *ctx, struct bytes key, struct bytes value)
+{
+    struct expiring *x = ctx;
+    struct dot dot = { 0 };
+    unsigned left = 0;
+    bool is_lacked = false;
+    enum err e = dot_from_key(key, &dot);
+    e = e == ERR_OK ? count_readers(x, value, dot, &left, &is_lacked) : e;
+    if (e != ERR_OK) {
+        return err_of_stored(e);
+    }
+    if (left == 0 || (left >= LETTER_KEEPERS_MIN && !is_lacked)) {
+        memcpy(x->gone[x->gone_count++], key.ptr, DOT_KEY_BYTES);
+    }
+    return x->gone_count == LETTER_EXPIRE_MAX ? ERR_BUSY : ERR_OK;
+}
+
+enum err letter_expire(struct core *c, struct arena *a)
+{
+    const struct bytes all = { 0 };
+    struct expiring *x = arena_alloc(a, sizeof(*x));
+    if (x == NULL) {
+        return ERR_NOMEM;
+    }
+    *x = (struct expiring){ .c = c, .a = a };
+    enum err e = c->store->ops->scan(c->store, SPACE_LETTER, all, all, false, look_at, x);
+    e = e == ERR_BUSY ? ERR_OK : e;
+    for (size_t i = 0; e == ERR_OK && i < x->gone_count; i++) {
+        e = c->store->ops->del(c->store, SPACE_LETTER, BYTES_OF(x->gone[i]));
+    }
     return e;
 }
 

@@ -13,11 +13,16 @@
  *   sealed := one last piece of a stream (sync/seal_stream.h) bound to the group, of: secrets(blob) commit
  */
 enum { LETTER_READERS_MAX = 8, LETTER_ARENA_BYTES = 2 << 20 };
+enum { LETTER_KEEPERS_MIN = 2, LETTER_EXPIRE_MAX = 256, LETTER_SAID_MAX = 32 };
 
 /* Before anything of the commit is forgotten: one is written and kept, if the commit is ours and held whole, and none
  * is there yet. Readers are stations and hubs that may hold all of it, those that hold the group first; without any,
  * nothing is kept. Inside the caller's transaction. */
 MUST_USE enum err letter_write(struct core *c, struct arena *a, const struct commit_view *v);
+
+/* Throws away up to LETTER_EXPIRE_MAX letters that nobody will need: all readers not revoked since, two or more, have
+ * said that they have the commit, or every reader is revoked. Inside the caller's transaction. */
+MUST_USE enum err letter_expire(struct core *c, struct arena *a);
 
 struct letter {
     struct bytes bytes; /* as sent; in the arena */

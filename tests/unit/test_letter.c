@@ -109,6 +109,38 @@ static void test_later_station_waits_for_another(void **state)
     fleet_free(w.f);
 }
 
+/* One reader alone may lose it, so the letter stays; when two have it, and nobody is left who lacks it, it goes. A
+ * reader that is struck off counts no more. */
+static void test_letters_go_when_all_readers_have_it(void **state)
+{
+    (void)state;
+    for (uint32_t stations = 1; stations <= 3; stations++) {
+        struct world w = world_new(3);
+        uint32_t laptop = fleet_laptop(w.f, w.seller);
+        world_teach_all(&w);
+        (void)give_to_the_station(&w, laptop);
+        for (uint32_t n = 1; n <= stations; n++) {
+            fleet_connect(w.f, 2, n == 2 ? 1 : n);
+            quiet(&w);
+        }
+        for (uint32_t round = 0; round < 2; round++) { /* what they have is in the next greeting */
+            for (uint32_t n = 1; n <= stations; n++) {
+                fleet_cut_all(w.f);
+                fleet_connect(w.f, laptop, n);
+                quiet(&w);
+            }
+        }
+        assert_int_equal(fleet_space_count(w.f, laptop, SPACE_LETTER), stations == 3 ? 0 : 5);
+        fleet_cut_all(w.f);
+        fleet_revoke(w.f, 3, 0);
+        world_teach_all(&w);
+        fleet_connect(w.f, laptop, 1);
+        quiet(&w);
+        assert_int_equal(fleet_space_count(w.f, laptop, SPACE_LETTER), stations == 1 ? 5 : 0);
+        fleet_free(w.f);
+    }
+}
+
 /* Who wrote a letter cannot read it, nor can who is not among its readers; a changed one does not open. */
 static void test_only_readers_open(void **state)
 {
@@ -149,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_station_is_struck_off),
         cmocka_unit_test(test_later_station_waits_for_another),
+        cmocka_unit_test(test_letters_go_when_all_readers_have_it),
         cmocka_unit_test(test_only_readers_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
