@@ -110,9 +110,12 @@ static void advise(const struct cli *c, const struct restored *r)
         cli_say(c, "原来的库移到了 jipan.db.before-restore", "the old store is now jipan.db.before-restore");
     }
     if (r->is_authority) {
-        cli_say(c, "本节点管理成员名册：先与另一个节点对一次账，取回备份之后的名册，再邀请或修改人员",
-            "this node keeps the membership: let it sync with another node once, to fetch what was changed since the "
-            "backup, before you invite or change anybody");
+        cli_say(c,
+            "本节点管理成员名册：与另一个节点对一次账、取回备份之后的名册之前，不能邀请、吊销或修改人员；其他节点都已不在时用 "
+            "jipan members trust --peers-are-gone",
+            "this node keeps the membership: until it has synced with another node once, to fetch what was changed "
+            "since the backup, nobody can be invited, revoked or changed; when all other nodes are gone for good: "
+            "jipan members trust --peers-are-gone");
     } else {
         cli_say(c, "备份之后已送出的数据，下次对账时自动取回",
             "what had left this node since the backup comes back with the next sync");

@@ -76,6 +76,7 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("meaning", "含义", "meaning")                                                                           \
     X("member", "成员变更", "change of members")                                                              \
     X("members", "成员名册", "membership entries")                                                            \
+    X("members_in_doubt", "名册待核对", "members in doubt")                                                   \
     X("missing", "未到的提交", "not arrived here")                                                            \
     X("name", "姓名", "name")                                                                                 \
     X("newer", "待升级后显示", "kept for an upgrade")                                                         \

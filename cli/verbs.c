@@ -336,6 +336,10 @@ static const struct cli_option peer_options[] = { { "node", true, NULL, "对方�
     OPTIONS_END };
 static const struct cli_option sync_options[] = { { "once", false, NULL, "对完账就返回", "return when in sync" },
     OPTIONS_END };
+static const struct cli_option trust_options[] = {
+    { "peers-are-gone", false, "peers_are_gone", "确认其他节点都已不在", "all other nodes are gone for good" },
+    OPTIONS_END,
+};
 static const struct cli_option verify_options[] = {
     { "deep", false, "deep", "连同签名、审计链一起验", "signatures and audit chain too" },
     { "rebuild", false, "rebuild", "从变更日志重建各表", "rebuild the tables from the change log" },
@@ -426,6 +430,10 @@ const struct cli_verb cli_verbs[] = {
     { "whoami", "whoami", "whoami", "我是谁、什么岗位", "who am I", build_plain, NULL },
     { "invite", "invite", "invite --kind station --station S2", "发一个邀请码", "make an invite code", build_plain,
         invite_options },
+    { "members trust", "members-trust", "members trust --peers-are-gone",
+        "从备份恢复后没有别的节点可问时，按本节点的名册继续",
+        "after a restore, when no other node is left to ask: go on with the members known here", build_plain,
+        trust_options },
     { "node list", "node-list", "node list", "集团的节点", "nodes of the group", build_plain, NULL },
     { "node revoke", "node-revoke", "node revoke 编号 --reason 理由", "吊销节点", "revoke a node", build_node_id,
         revoke_options },

@@ -117,6 +117,13 @@ enum err password_verifier(struct bytes password, char out[MEMBER_VERIFIER_BYTES
 
 enum err app_need_authority(const struct app *app, struct why *why)
 {
+    if (app->core.is_authority && app->core.members_in_doubt) {
+        return why_set(why, ERR_DENIED,
+            "本节点从备份恢复，名册可能已变；先与另一节点对账（jipan run 或 bundle import）再改成员。"
+            "其他节点都已不在时：jipan members trust --peers-are-gone",
+            "restored from a backup: members may have changed since; sync with another node first (jipan run, bundle "
+            "import). Only if all others are gone for good: jipan members trust --peers-are-gone");
+    }
     if (app->core.is_authority) {
         return ERR_OK;
     }

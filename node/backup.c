@@ -163,6 +163,9 @@ static enum err put_born(sqlite3 *db, const struct backup_born *born)
     if (e == ERR_OK) {
         e = mark_forget(db);
     }
+    if (e == ERR_OK) { /* members may change after it; CORE_MEMBERS_IN_DOUBT */
+        e = sql_exec(db, "INSERT OR REPLACE INTO kv_meta (k, v) VALUES (CAST('members in doubt' AS BLOB), x'')");
+    }
     if (e == ERR_OK) {
         e = err_from_sqlite(sqlite3_prepare_v2(
             db, "INSERT OR REPLACE INTO kv_meta (k, v) VALUES (CAST('born' AS BLOB), ?1)", -1, &stmt, NULL));

@@ -140,9 +140,9 @@ static enum err invite_take(struct bytes v, struct open_invite *out)
 static enum err check_invite(struct app *app, const struct app_invite *in, uint32_t *owner, struct why *why)
 {
     *owner = 0;
-    if (!app->core.is_authority) {
-        return why_set(why, ERR_DENIED, "只有建立集团的节点能发邀请；请在那台机器上执行",
-            "only the node that founded the group can invite; run this there");
+    enum err e = app_need_authority(app, why);
+    if (e != ERR_OK) {
+        return e;
     }
     if (in->kind == 0) {
         return why_set(why, ERR_USAGE, "--kind 写 station、laptop、hub、relay 或 auditor",
@@ -317,7 +317,8 @@ enum err app_enrol(struct app *app, const uint8_t peer_tls_key[32], const struct
     uint8_t key[9];
     uint8_t hash[32];
     const struct bytes all = { 0 };
-    enum err e = app->core.is_authority ? find_invite(app, peer_tls_key, request, &open, key) : ERR_DENIED;
+    bool may = app->core.is_authority && !app->core.members_in_doubt;
+    enum err e = may ? find_invite(app, peer_tls_key, request, &open, key) : ERR_DENIED;
     if (e == ERR_OK && members_node_by_tls(app->members, peer_tls_key) != NULL) {
         e = ERR_EXISTS;
     }

@@ -149,6 +149,9 @@ static enum err do_status(struct request *rq)
     set_text(out, "listen", listen);
     set_count(out, "epoch", app->core.epoch);
     set_count(out, "members", members_head(app->members, hash));
+    if (app->core.is_authority && app->core.members_in_doubt) {
+        (void)json_object_set_new(out, "members_in_doubt", json_true());
+    }
     (void)json_object_set_new(out, "forks", handlers_fork_list(app));
     if (e == ERR_OK) {
         e = add_counts(rq, out);
@@ -498,6 +501,29 @@ static enum err do_peer_remove(struct request *rq)
     return e;
 }
 
+/* The person answers for it that no node of the group is left that could know more members than the backup. */
+static enum err do_members_trust(struct request *rq)
+{
+    enum err e = request_need_right(rq, ADMIN_NODES);
+    if (e == ERR_OK && !request_flag(rq, "peers_are_gone")) {
+        return why_set(&rq->why, ERR_USAGE,
+            "只有其他节点都已不在时才可这样做，否则集团会分成两份名册；确认请加 --peers-are-gone",
+            "only when all other nodes are gone for good, or the group falls apart into two memberships; confirm with "
+            "--peers-are-gone");
+    }
+    if (e == ERR_OK && !rq->app->core.members_in_doubt) {
+        return why_set(&rq->why, ERR_CONFLICT, "本节点的名册没有疑问", "the members of this node are not in doubt");
+    }
+    if (e == ERR_OK) {
+        e = app_begin(rq->app);
+    }
+    if (e == ERR_OK) {
+        const struct audit_entry note = noted(rq);
+        e = app_end_noted(rq->app, core_members_trusted(&rq->app->core), &note);
+    }
+    return e;
+}
+
 /* --- policy, checks
  * ----------------------------------------------------------------------------------------------------------- */
 
@@ -597,6 +623,7 @@ const struct request_verb handlers_admin[] = {
     { "node-revoke", do_node_revoke, 0 },
     { "node-scope", do_node_scope, 0 },
     { "invite", do_invite, 0 },
+    { "members-trust", do_members_trust, 0 },
     { "peer-list", do_peer_list, 0 },
     { "peer-add", do_peer_add, 0 },
     { "peer-remove", do_peer_remove, 0 },

@@ -257,6 +257,26 @@ static enum err reload_epoch(struct core *c, struct arena *a)
     return ERR_OK;
 }
 
+static enum err reload_doubt(struct core *c, struct arena *a)
+{
+    struct bytes stored = { 0 };
+    enum err e = c->store->ops->get(c->store, SPACE_META, CORE_MEMBERS_IN_DOUBT, a, &stored);
+    c->members_in_doubt = e != ERR_NOT_FOUND;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err core_members_trusted(struct core *c)
+{
+    c->members_in_doubt = false;
+    return c->store->ops->del(c->store, SPACE_META, CORE_MEMBERS_IN_DOUBT);
+}
+
+enum err core_members_heard(struct core *c, uint64_t number)
+{
+    uint8_t hash[32];
+    return c->members_in_doubt && number == members_head(c->members, hash) ? core_members_trusted(c) : ERR_OK;
+}
+
 enum err core_reload(struct core *c, struct arena *a)
 {
     const struct bytes all = { 0 };
@@ -269,6 +289,9 @@ enum err core_reload(struct core *c, struct arena *a)
     enum err e = reload_members(c);
     if (e == ERR_OK) {
         e = reload_epoch(c, a);
+    }
+    if (e == ERR_OK) {
+        e = reload_doubt(c, a);
     }
     if (e == ERR_OK) {
         e = fork_load(c);

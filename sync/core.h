@@ -82,6 +82,7 @@ struct core {
     struct node_secrets self;
     uint8_t authority_secret[SIGN_SECRET_BYTES]; /* zero unless this node holds the authority */
     bool is_authority;
+    bool members_in_doubt; /* the store came from a backup, and no peer has shown its membership log since */
     uint32_t epoch;
     unsigned epochs_drawn; /* since the process started, because of what peers claimed of our past */
     uint64_t hlc;
@@ -274,6 +275,16 @@ MUST_USE enum err core_history(struct core *c, struct arena *a, const struct ent
 
 /* Sum of keyed hashes of every row, dossier and open conflict: order-free, equal on nodes that hold the same. */
 MUST_USE enum err core_statehash(struct core *c, struct arena *a, uint8_t out[32]);
+
+/*
+ * A store made from a backup bears the key "members in doubt" (CORE_MEMBERS_IN_DOUBT): members may have changed since.
+ * While it does, the authority writes no entry, or the group would have two histories (docs/decisions/0011). A peer
+ * that knows at least what we know, and nothing that we lack, ends it: called with its membership number. Inside the
+ * caller's transaction.
+ */
+#define CORE_MEMBERS_IN_DOUBT BYTES_LIT("members in doubt")
+MUST_USE enum err core_members_heard(struct core *c, uint64_t number);
+MUST_USE enum err core_members_trusted(struct core *c); /* by a person's word */
 
 /* Rebuilds every derived table from the log inside the caller's transaction. A dossier of the log that the store has
  * lost, with its secret, is ERR_DAMAGED. */

@@ -170,5 +170,8 @@ enum err greeting_take(struct core *c, struct arena *work, uint32_t from, const 
     if (e == ERR_OK && (node->kind == NODE_STATION || node->kind == NODE_HUB)) {
         e = letter_expire(c, work);
     }
+    if (e == ERR_OK) {
+        e = core_members_heard(c, h->member_number);
+    }
     return e == ERR_OK ? check_own_past(c, settled) : e;
 }

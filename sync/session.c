@@ -252,6 +252,9 @@ static enum err on_members(struct sync *s, struct session *ses, const struct wir
     if (e == ERR_OK && head > ses->members_known) {
         ses->members_known = head;
     }
+    if (e == ERR_OK) {
+        e = core_members_heard(s->core, ses->members_known); /* now we know what it said to know */
+    }
     return e == ERR_VERSION ? ERR_OUTDATED : e; /* an entry of a newer version: we cannot follow */
 }
 

@@ -67,6 +67,7 @@ static const struct asking verbs[] = {
     { "node-scope as it is", false, "boss", "node-scope", "{\"id\":2,\"scope\":\"group\"}" },
     { "node-scope of itself", false, "boss", "node-scope", "{\"id\":1,\"scope\":\"group\"}" },
     { "invite", false, "boss", "invite", "{\"kind\":\"station\",\"station\":\"S3\",\"scope\":\"group\"}" },
+    { "members-trust", false, "boss", "members-trust", "{\"peers_are_gone\":true}" },
     { "peer-list", false, "boss", "peer-list", "{}" },
     { "peer-add", false, "boss", "peer-add", "{\"address\":\"10.0.0.3:7420\",\"node\":2}" },
     { "peer-remove", false, "boss", "peer-remove", "{\"address\":\"10.0.0.2:7420\"}" },

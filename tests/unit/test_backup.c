@@ -548,6 +548,76 @@ static void a_live_store_is_never_overwritten(void **state)
 }
 
 /* Killed after the old store went aside: its log is still there, the new store is not. */
+/* The words of a refusal name the way out. */
+static int code_and(json_t *reply, const char *needle)
+{
+    int code = code_of(reply);
+    if (code != 0 && needle != NULL) {
+        assert_true(says(reply, needle));
+    }
+    json_decref(reply);
+    return code;
+}
+
+/* A restored authority knows a past state of the members. Until a peer has shown that it knows no other, it makes no
+ * entry; neither one that lacks entries nor anything but the right and the flag ends that. */
+static void a_restored_authority_changes_no_members_before_a_peer_was_heard(void **state)
+{
+    uint8_t hash[32];
+    struct restored r = { .node = 0 };
+    (void)state;
+    (void)back_up(s1);
+    assert_int_equal(restore("disk passphrase", false, &r), ERR_OK);
+    assert_true(r.is_authority);
+    struct app *back = open_at(home);
+    json_t *user = json_pack("{ssssssss}", "login", "neu", "name", "新", "roles", "SC", "password", "a password 9");
+    assert_int_equal(code_and(ask(back, "boss", "user-add", json_incref(user)), "members trust"), 1);
+    assert_int_equal(
+        code_and(ask(back, "boss", "invite", json_pack("{ssss}", "kind", "station", "station", "S9")), "members trust"),
+        1);
+    assert_int_equal(
+        code_and(ask(back, "boss", "node-revoke", json_pack("{siss}", "id", 2, "reason", "x")), "恢复"), 1);
+    assert_int_equal(
+        code_and(ask(back, "boss", "user-passwd", json_pack("{ssss}", "login", "wang", "password", "a password 8")),
+            "members trust"),
+        1);
+    json_t *status = want(back, "boss", "status", json_object());
+    assert_true(json_is_true(json_object_get(status, "members_in_doubt")));
+    json_decref(status);
+    uint64_t head = members_head(back->members, hash);
+    need(app_begin(back), NULL);
+    need(core_members_heard(&back->core, head - 1), NULL);
+    need(core_members_heard(&back->core, head + 1), NULL);
+    need(app_end(back, ERR_OK), NULL);
+    back = reopen(back);
+    assert_int_equal(code_and(ask(back, "boss", "user-add", json_incref(user)), "members trust"), 1);
+    need(app_begin(back), NULL);
+    need(core_members_heard(&back->core, head), NULL);
+    need(app_end(back, ERR_OK), NULL);
+    back = reopen(back);
+    json_decref(user);
+    assert_int_equal(code_and(ask(back, "boss", "user-disable", json_pack("{ss}", "login", "mei")), NULL), 0);
+    app_close(back);
+    shell("rm -r '%s'", home);
+}
+
+static void a_person_may_say_that_all_peers_are_gone(void **state)
+{
+    struct restored r = { .node = 0 };
+    (void)state;
+    (void)back_up(s1);
+    assert_int_equal(restore("disk passphrase", false, &r), ERR_OK);
+    struct app *back = open_at(home);
+    assert_int_equal(code_and(ask(back, "wang", "members-trust", json_pack("{sb}", "peers_are_gone", 1)), NULL), 1);
+    assert_int_equal(code_and(ask(back, "boss", "members-trust", json_object()), "--peers-are-gone"), 2);
+    assert_int_equal(code_and(ask(back, "boss", "members-trust", json_pack("{sb}", "peers_are_gone", 1)), NULL), 0);
+    assert_int_equal(code_and(ask(back, "boss", "members-trust", json_pack("{sb}", "peers_are_gone", 1)), NULL), 6);
+    back = reopen(back);
+    assert_int_equal(code_and(ask(back, "boss", "user-disable", json_pack("{ss}", "login", "mei")), NULL), 0);
+    app_close(back);
+    shell("rm -r '%s'", home);
+}
+
 static void an_interrupted_restore_is_finished_by_the_next(void **state)
 {
     struct restored r = { .node = 0 };
@@ -594,6 +664,8 @@ int main(void)
         T(a_damaged_backup_installs_nothing),
         T(a_raw_copy_is_no_backup),
         T(a_live_store_is_never_overwritten),
+        T(a_restored_authority_changes_no_members_before_a_peer_was_heard),
+        T(a_person_may_say_that_all_peers_are_gone),
         T(an_interrupted_restore_is_finished_by_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
