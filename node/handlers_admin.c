@@ -59,7 +59,7 @@ static enum err add_counts(struct request *rq, json_t *out)
     struct store *s = rq->app->store;
     const struct bytes all = { 0 };
     uint64_t commits = 0;
-    uint64_t waiting = 0;
+    uint64_t waiting = rq->app->core.pending;
     struct newer_count newer = { .parts = 0 };
     json_t *stopped = json_array();
     uint64_t conflicts = 0;
@@ -67,10 +67,7 @@ static enum err add_counts(struct request *rq, json_t *out)
     for (size_t i = 0; i < rq->app->core.heads.count; i++) {
         commits += rq->app->core.heads.at[i].upto;
     }
-    enum err e = s->ops->scan(s, SPACE_QUARANTINE, all, all, false, count_kv, &waiting);
-    if (e == ERR_OK && waiting > 0) {
-        e = newer_count(&rq->app->core, &newer);
-    }
+    enum err e = waiting > 0 ? newer_count(&rq->app->core, &newer) : ERR_OK;
     for (size_t i = 0; i < newer.stopped_count; i++) {
         char text[DOT_TEXT_BYTES];
         (void)dot_text(newer.stopped[i], text);

@@ -34,6 +34,9 @@ struct table {
     struct sql_slot verbs[ROW_VERB_COUNT];
     struct sql_slot *owned_finds; /* [filter of each field or none][within one dossier or not], see find_slot */
     size_t find_count;
+    bool has_count; /* of live rows, when so much had changed */
+    int64_t changes_at_count;
+    uint64_t count;
 };
 
 /* Fixed statements. X(NAME, sql). Space statements are generated per space. */

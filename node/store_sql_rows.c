@@ -626,6 +626,13 @@ enum err store_sql_row_count(struct store *s, enum entity entity, uint64_t *out)
     if (t == NULL) {
         return ERR_INVALID;
     }
+    /* Also what was rolled back is counted among the changes: outside of transactions an equal number means an equal
+     * table. */
+    int64_t changes = sqlite3_total_changes64(q->db);
+    if (t->has_count && t->changes_at_count == changes && !q->is_in_transaction && !store_sql_is_lost(q)) {
+        *out = t->count;
+        return ERR_OK;
+    }
     sqlite3_stmt *stmt = NULL;
     enum err e = take_verb(q, t, ROW_COUNT, &stmt);
     if (e != ERR_OK) {
@@ -638,8 +645,11 @@ enum err store_sql_row_count(struct store *s, enum entity entity, uint64_t *out)
         e = has_row ? sql_column_int(stmt, 0, &count) : ERR_DAMAGED;
     }
     sql_give(&t->verbs[ROW_COUNT], stmt);
+    t->has_count = e == ERR_OK && !q->is_in_transaction;
     if (e == ERR_OK) {
-        *out = (uint64_t)count;
+        t->changes_at_count = changes;
+        t->count = (uint64_t)count;
+        *out = t->count;
     }
     return e;
 }

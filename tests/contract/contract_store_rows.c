@@ -266,6 +266,21 @@ static void count_counts_live_rows(void **state)
     assert_int_equal(count, 16);
     ok(t->s->ops->row_count(t->s, ENTITY_VEHICLE, &count));
     assert_int_equal(count, 0);
+    /* A count asked for inside a transaction is worth nothing after it was taken back. */
+    for (unsigned i = 0; i < 2; i++) {
+        begin(t);
+        struct row row = some_row(&t->a, ENTITY_CONTACT_POINT, some_record_id(0, 20), 7);
+        ok(t->s->ops->row_insert(t->s, &row));
+        ok(t->s->ops->row_count(t->s, ENTITY_CONTACT_POINT, &count));
+        assert_int_equal(count, 17);
+        if (i == 0) {
+            t->s->ops->rollback(t->s);
+        } else {
+            commit(t);
+        }
+        ok(t->s->ops->row_count(t->s, ENTITY_CONTACT_POINT, &count));
+        assert_int_equal(count, 16 + i);
+    }
 }
 
 static const struct suite_test tests[] = {
