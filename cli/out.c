@@ -58,6 +58,8 @@ enum { TABLE_COLUMNS_MAX = 16, CELL_MAX = 512, CELL_SHOWN_COLUMNS = 44, BAR_WIDT
     X("forks", "分叉的节点", "forks")                                                                         \
     X("grade", "程度", "grade")                                                                               \
     X("group", "集团", "group")                                                                               \
+    X("full", "不再收的节点（未能应用的数据太多）", "nodes no more of which is taken: too much unread")       \
+    X("unread_bytes", "未能应用的字节", "bytes unread")                                                       \
     X("free_bytes", "剩余字节", "bytes free")                                                                 \
     X("hours", "小时", "hours")                                                                               \
     X("id", "编号", "id")                                                                                     \

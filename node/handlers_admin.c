@@ -82,6 +82,15 @@ static enum err add_counts(struct request *rq, json_t *out)
     set_count(out, "customers", customers);
     set_count(out, "commits", commits);
     set_count(out, "quarantined", waiting);
+    json_t *full = json_array();
+    for (size_t i = 0; i < rq->app->core.unread.count; i++) {
+        const struct unread *u = &rq->app->core.unread.at[i];
+        if (core_unread_is_full(&rq->app->core, u->node)) {
+            (void)json_array_append_new(
+                full, json_pack("{s:I, s:I}", "node", (json_int_t)u->node, "unread_bytes", (json_int_t)u->bytes));
+        }
+    }
+    (void)json_object_set_new(out, "full", full);
     set_count(out, "newer", newer.parts);
     (void)json_object_set_new(out, "stopped", stopped);
     set_count(out, "conflict_entries", conflicts);

@@ -333,9 +333,11 @@ static enum err apply_part(struct applying *ap, const struct part_item *item)
 /* A part that is not applied now is listed, with the reason. */
 static enum err hold_part(struct applying *ap, const struct part_item *p, enum err why)
 {
-    const struct quarantine_place at = {
-        .dossier = ap->dossier->id, .dot = ap->v->header.dot, .group = ap->g->index, .part = (uint8_t)p->index
-    };
+    const struct quarantine_place at = { .dossier = ap->dossier->id,
+        .dot = ap->v->header.dot,
+        .group = ap->g->index,
+        .part = (uint8_t)p->index,
+        .bytes = (uint32_t)p->sealed.len };
     if (why == ERR_GAP && ap->is_early) {
         return ERR_OK; /* its dot tells */
     }
@@ -485,9 +487,11 @@ enum err core_apply_group(struct core *c, struct arena *a, const struct commit_v
     ap.is_early = own == NULL && core_is_early(c, v->header.dot);
     enum err e = raise_seen(&ap);
     if (e == ERR_LIMIT && own == NULL) {
-        const struct quarantine_place at = {
-            .dossier = d->id, .dot = v->header.dot, .group = g->index, .part = QUARANTINE_WHOLE_GROUP
-        };
+        const struct quarantine_place at = { .dossier = d->id,
+            .dot = v->header.dot,
+            .group = g->index,
+            .part = QUARANTINE_WHOLE_GROUP,
+            .bytes = (uint32_t)g->slice.len };
         return quarantine_put(c, a, &at, e, v->header.hlc);
     }
     if (e == ERR_OK) {

@@ -201,15 +201,6 @@ static enum err load_heads(struct core *c)
     return e;
 }
 
-static enum err count_pending(void *ctx, struct bytes key, struct bytes value)
-{
-    struct core *c = ctx;
-    (void)key;
-    (void)value;
-    c->pending++;
-    return ERR_OK;
-}
-
 static enum err count_waiting(void *ctx, struct bytes key, struct bytes value)
 {
     struct core *c = ctx;
@@ -300,7 +291,7 @@ enum err core_reload(struct core *c, struct arena *a)
         e = load_heads(c);
     }
     if (e == ERR_OK) {
-        e = c->store->ops->scan(c->store, SPACE_QUARANTINE, all, all, false, count_pending, c);
+        e = quarantine_count(c);
     }
     if (e == ERR_OK) {
         e = c->store->ops->scan(c->store, SPACE_WAITING, all, all, false, count_waiting, c);
@@ -337,6 +328,7 @@ void core_close(struct core *c)
     c->heads = (struct heads){ 0 };
     marks_forget(&c->marks);
     core_remember_nothing(c);
+    quarantine_free(c);
     fork_free(c);
     sodium_memzero(&c->self, sizeof(c->self));
     sodium_memzero(c->authority_secret, sizeof(c->authority_secret));

@@ -65,6 +65,18 @@ struct rights_memo {
 };
 
 /* Whose dossiers changed hands since somebody last looked: sessions with their laptops have something to even out. */
+/* Bytes of commits of each node that lie here and are not applied: quarantine.c. */
+struct unread {
+    uint32_t node;
+    uint64_t bytes;
+};
+struct unreads {
+    struct unread *at;
+    size_t count, capacity;
+    uint64_t max; /* of one node; 0: CORE_UNREAD_MAX_BYTES */
+};
+enum { CORE_UNREAD_MAX_BYTES = 256 << 20 };
+
 enum { CORE_MOVES_MAX = 32 };
 struct core_moves {
     uint32_t holder[CORE_MOVES_MAX]; /* user numbers */
@@ -92,6 +104,7 @@ struct core {
     uint64_t pending; /* parts waiting in quarantine for their dossier or key */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* of a rebuild, in commits; NULL: nobody asks */
     void *progress_ctx;
+    struct unreads unread;
     uint64_t early; /* commits held beyond the head of their origin */
     uint64_t waiting; /* of these, groups that wait for a commit their context names */
     struct marks marks; /* sums over the dossiers held, by kind, station and holder */
@@ -285,6 +298,11 @@ MUST_USE enum err core_statehash(struct core *c, struct arena *a, uint8_t out[32
 #define CORE_MEMBERS_IN_DOUBT BYTES_LIT("members in doubt")
 MUST_USE enum err core_members_heard(struct core *c, uint64_t number);
 MUST_USE enum err core_members_trusted(struct core *c); /* by a person's word */
+
+/* Whether so much of what a node wrote lies here unread that nothing new of it is taken (core_ingest: ERR_LIMIT), and
+ * whether half of that is free again. Never of our own. */
+bool core_unread_is_full(const struct core *c, uint32_t node);
+bool core_unread_has_room(const struct core *c, uint32_t node);
 
 /* Rebuilds every derived table from the log inside the caller's transaction. A dossier of the log that the store has
  * lost, with its secret, is ERR_DAMAGED. */

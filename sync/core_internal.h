@@ -95,6 +95,7 @@ struct quarantine_place {
     struct dot dot;
     uint32_t group;
     uint8_t part;
+    uint32_t bytes; /* of it in the log, for the sum of its node; not part of the key. 0: does not count */
 };
 
 MUST_USE enum err quarantine_put(
@@ -108,6 +109,9 @@ MUST_USE enum err quarantine_retry(struct core *c, const struct dossier_id *doss
 /* Takes one place off the list and, if it was there, tries its group again. */
 MUST_USE enum err quarantine_again(struct core *c, struct arena *a, const struct quarantine_place *at);
 MUST_USE enum err quarantine_clear(struct core *c);
+/* Counts what is stored, into c->pending and c->unread. */
+MUST_USE enum err quarantine_count(struct core *c);
+void quarantine_free(struct core *c);
 /* The commits with entries under this dossier; zero: those kept as a whole. */
 MUST_USE enum err quarantine_dots(struct core *c, struct dossier_id dossier, struct dots *out);
 /* Takes a dossier off the list. */

@@ -19,9 +19,11 @@ static bool is_book(const struct core *c, const struct group_item *g)
 static enum err hold_group(struct core *c, struct arena *a, const struct commit_view *v, const struct group_item *g,
     struct dossier_id id, enum err why)
 {
-    const struct quarantine_place at = {
-        .dossier = id, .dot = v->header.dot, .group = g->index, .part = QUARANTINE_WHOLE_GROUP
-    };
+    const struct quarantine_place at = { .dossier = id,
+        .dot = v->header.dot,
+        .group = g->index,
+        .part = QUARANTINE_WHOLE_GROUP,
+        .bytes = (uint32_t)g->slice.len };
     return quarantine_put(c, a, &at, why, v->header.hlc);
 }
 
@@ -233,7 +235,9 @@ enum err core_apply_again(struct core *c, struct arena *a, const struct commit_v
 {
     enum err why = core_counts(c, v->header.dot);
     if (why != ERR_OK) {
-        const struct quarantine_place at = { .dot = v->header.dot, .part = QUARANTINE_WHOLE_GROUP };
+        const struct quarantine_place at = {
+            .dot = v->header.dot, .part = QUARANTINE_WHOLE_GROUP, .bytes = (uint32_t)v->all.len
+        };
         return quarantine_put(c, a, &at, why, v->header.hlc);
     }
     return ingest_groups(c, v, secrets, NULL);
@@ -281,6 +285,9 @@ enum err core_ingest(struct core *c, struct arena *a, struct now now, struct byt
     const struct head *head = core_head(c, v.header.dot.node, v.header.dot.epoch);
     if (head != NULL && v.header.dot.seq <= head->upto) {
         return core_ingest_more(c, a, now, &v, secrets);
+    }
+    if (core_unread_is_full(c, v.header.dot.node)) {
+        return ERR_LIMIT;
     }
     e = check_place(head, &v.header);
     if (e == ERR_OK) {

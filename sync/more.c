@@ -169,7 +169,9 @@ static enum err keep_more(struct growing *gr, struct arena *a, struct bytes secr
     }
     enum err why = core_counts(gr->c, h->dot);
     if (e == ERR_OK && why != ERR_OK) {
-        const struct quarantine_place at = { .dot = h->dot, .part = QUARANTINE_WHOLE_GROUP };
+        const struct quarantine_place at = {
+            .dot = h->dot, .part = QUARANTINE_WHOLE_GROUP, .bytes = (uint32_t)gr->all.all.len
+        };
         return quarantine_put(gr->c, a, &at, why, h->hlc);
     }
     if (e == ERR_OK) {

@@ -1,11 +1,16 @@
 /*
  * Owns: the list of parts that stand in the log but are not applied, and trying them again. Invariants: a part is
  * either applied or listed here, never both; c->pending is the number of entries. Key: dossier, dot, group (u32 be),
- * part; so that what waits for one dossier is together. Value: error number, clock of the commit.
+ * part; so that what waits for one dossier is together. Value: error number, clock of the commit, bytes in the log (u32
+ * be; none in stores of before), which are summed up for each node: whoever writes what nobody here can read does not
+ * fill the disk with it.
  */
 #include "sync/core_internal.h"
 
 #include "schema/base/check.h"
+
+enum { VALUE_AT_BYTES = 1 + 8, VALUE_BYTES = VALUE_AT_BYTES + 4 };
+enum { ENTRY_COST_BYTES = 256 }; /* header and signature of a commit, lines of the store */
 
 void quarantine_key(const struct quarantine_place *at, uint8_t out[PLACE_KEY_BYTES])
 {
@@ -57,12 +62,109 @@ enum err quarantine_has(struct core *c, struct arena *a, const struct quarantine
     return e;
 }
 
+/* --- bytes of each node ------------------------------------------------------------------------------------------- */
+
+static uint64_t unread_of(const struct core *c, uint32_t node)
+{
+    for (size_t i = 0; i < c->unread.count; i++) {
+        if (c->unread.at[i].node == node) {
+            return c->unread.at[i].bytes;
+        }
+    }
+    return 0;
+}
+
+static uint64_t unread_max(const struct core *c)
+{
+    return c->unread.max == 0 ? CORE_UNREAD_MAX_BYTES : c->unread.max;
+}
+
+bool core_unread_is_full(const struct core *c, uint32_t node)
+{
+    return node != c->self.number && unread_of(c, node) >= unread_max(c);
+}
+
+bool core_unread_has_room(const struct core *c, uint32_t node)
+{
+    return unread_of(c, node) < unread_max(c) / 2;
+}
+
+static enum err add_unread(struct core *c, uint32_t node, uint64_t bytes)
+{
+    struct unreads *u = &c->unread;
+    for (size_t i = 0; i < u->count; i++) {
+        if (u->at[i].node == node) {
+            u->at[i].bytes += bytes;
+            return ERR_OK;
+        }
+    }
+    if (u->count == u->capacity) {
+        size_t capacity = u->capacity == 0 ? 8 : u->capacity * 2;
+        struct unread *grown = mem_resize(c->mem, u->at, u->capacity * sizeof(*grown), capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return ERR_NOMEM;
+        }
+        u->at = grown;
+        u->capacity = capacity;
+    }
+    u->at[u->count++] = (struct unread){ .node = node, .bytes = bytes };
+    return ERR_OK;
+}
+
+static void take_unread(struct core *c, uint32_t node, uint64_t bytes)
+{
+    for (size_t i = 0; i < c->unread.count; i++) {
+        struct unread *u = &c->unread.at[i];
+        if (u->node == node) {
+            u->bytes -= u->bytes < bytes ? u->bytes : bytes;
+        }
+    }
+}
+
+static uint64_t bytes_in(struct bytes value)
+{
+    uint64_t bytes = 0;
+    for (size_t i = VALUE_AT_BYTES; i < VALUE_BYTES && value.len == VALUE_BYTES; i++) {
+        bytes = bytes << 8 | value.ptr[i];
+    }
+    return bytes;
+}
+
+static enum err count_entry(void *ctx, struct bytes key, struct bytes value)
+{
+    struct core *c = ctx;
+    struct quarantine_place at;
+    enum err e = quarantine_key_take(key, &at);
+    c->pending++;
+    return e == ERR_OK && bytes_in(value) > 0 ? add_unread(c, at.dot.node, bytes_in(value)) : e;
+}
+
+enum err quarantine_count(struct core *c)
+{
+    const struct bytes all = { 0 };
+    c->pending = 0;
+    c->unread.count = 0;
+    return c->store->ops->scan(c->store, SPACE_QUARANTINE, all, all, false, count_entry, c);
+}
+
+void quarantine_free(struct core *c)
+{
+    mem_free(c->mem, c->unread.at, c->unread.capacity * sizeof(*c->unread.at));
+    c->unread = (struct unreads){ .max = c->unread.max };
+}
+
+/* --- the list ----------------------------------------------------------------------------------------------------- */
+
 enum err quarantine_put(struct core *c, struct arena *a, const struct quarantine_place *at, enum err why, uint64_t hlc)
 {
     uint8_t key[PLACE_KEY_BYTES];
-    uint8_t value[9] = { (uint8_t)why };
+    uint8_t value[VALUE_BYTES] = { (uint8_t)why };
+    uint32_t bytes = at->bytes == 0 ? 0 : at->bytes + ENTRY_COST_BYTES;
     bool is_there = false;
     quarantine_key(at, key);
+    for (size_t i = 0; i < 4; i++) {
+        value[VALUE_AT_BYTES + i] = (uint8_t)(bytes >> (8 * (3 - i)));
+    }
     for (size_t i = 0; i < 8; i++) {
         value[1 + i] = (uint8_t)(hlc >> (8 * (7 - i)));
     }
@@ -70,17 +172,30 @@ enum err quarantine_put(struct core *c, struct arena *a, const struct quarantine
     if (e == ERR_OK) {
         e = c->store->ops->put(c->store, SPACE_QUARANTINE, BYTES_OF(key), BYTES_OF(value));
     }
-    if (e == ERR_OK && !is_there) {
-        c->pending++;
+    if (e == ERR_OK) {
+        recall_drop(&c->recall, at->dossier); /* what is listed does not count, also when it did before */
     }
-    recall_drop(&c->recall, at->dossier); /* what is listed does not count, also when it did before */
-    return e;
+    if (e != ERR_OK || is_there) {
+        return e; /* the same bytes, of which most was counted */
+    }
+    c->pending++;
+    return bytes > 0 ? add_unread(c, at->dot.node, bytes) : ERR_OK;
 }
 
-static enum err remove_key(struct core *c, struct bytes key)
+static enum err remove_key(struct core *c, struct arena *a, struct bytes key)
 {
-    enum err e = c->store->ops->del(c->store, SPACE_QUARANTINE, key);
+    struct quarantine_place at;
+    struct bytes value = { 0 };
+    enum err e = quarantine_key_take(key, &at);
+    if (e == ERR_OK) {
+        e = c->store->ops->get(c->store, SPACE_QUARANTINE, key, a, &value);
+    }
+    if (e != ERR_OK) {
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    e = c->store->ops->del(c->store, SPACE_QUARANTINE, key);
     c->pending -= e == ERR_OK && c->pending > 0 ? 1 : 0;
+    take_unread(c, at.dot.node, bytes_in(value));
     return e;
 }
 
@@ -90,7 +205,7 @@ enum err quarantine_remove(struct core *c, struct arena *a, const struct quarant
     bool is_there = false;
     enum err e = quarantine_has(c, a, at, &is_there);
     quarantine_key(at, key);
-    return e == ERR_OK && is_there ? remove_key(c, BYTES_OF(key)) : e;
+    return e == ERR_OK && is_there ? remove_key(c, a, BYTES_OF(key)) : e;
 }
 
 /* Keys of the entries with one reason (ERR_OK: any). */
@@ -178,7 +293,7 @@ static enum err retry_all(struct core *c, struct arena *a, const struct listing 
         struct quarantine_place at;
         size_t end = i;
         while (e == ERR_OK && end < l->count && memcmp(l->keys[i].ptr, l->keys[end].ptr, PLACE_KEY_BYTES - 1) == 0) {
-            e = remove_key(c, l->keys[end++]);
+            e = remove_key(c, a, l->keys[end++]);
         }
         if (e == ERR_OK) {
             e = quarantine_key_take(l->keys[i], &at);
@@ -228,7 +343,7 @@ static enum err drop_all(struct core *c, const struct dossier_id *dossier)
     struct listing l = { .a = &list, .why = ERR_OK };
     enum err e = list_of(c, dossier, &l);
     for (size_t i = 0; e == ERR_OK && i < l.count; i++) {
-        e = remove_key(c, l.keys[i]);
+        e = remove_key(c, &list, l.keys[i]);
     }
     arena_release(&list);
     return e;

@@ -275,6 +275,7 @@ static enum err on_commits(
         }
         e = take_item(&t, &m->items[i], &taken);
         ses->received_commits += e == ERR_OK && taken.is_commit ? 1 : 0;
+        ses->full = e == ERR_OK && taken.full != 0 ? taken.full : ses->full;
         if (e == ERR_OK && taken.early.node != 0) {
             outbound_note_early(ses, taken.early);
         }
@@ -585,6 +586,20 @@ static enum err let_leave(struct sync *s)
     return e == ERR_OK && left ? sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_AGAIN }) : e;
 }
 
+/* What was left out has room again: the next session brings it. */
+static enum err resume_full(struct sync *s)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
+        struct session *ses = &s->sessions[i];
+        if (ses->state == SESSION_LIVE && ses->full != 0 && core_unread_has_room(s->core, ses->full)) {
+            session_move(ses, SESSION_CLOSED);
+            e = sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_CLOSE, .conn = ses->conn });
+        }
+    }
+    return e;
+}
+
 static void group_start(struct sync *s)
 {
     s->action_count = 0;
@@ -608,6 +623,9 @@ static enum err group_end(struct sync *s, struct now now)
     }
     if (e == ERR_OK) {
         e = let_leave(s);
+    }
+    if (e == ERR_OK) {
+        e = resume_full(s);
     }
     if (e == ERR_OK && s->in_transaction) {
         e = s->core->store->ops->commit(s->core->store, true);

@@ -21,6 +21,7 @@ struct session {
     uint64_t members_known; /* membership head the peer has */
     uint64_t opened_ms;
     bool is_held; /* see sync_set_short */
+    uint32_t full; /* a node of whose commits some were left out (struct taken); 0: none */
     struct window window; /* Commits messages not yet acknowledged */
     bool is_behind; /* the last pump could not send all */
     struct dot early[SESSION_EARLY_MAX]; /* that went or came before their turn, and whose turn is yet to come */

@@ -136,6 +136,16 @@ static enum err raise_known(const struct taking *t, const struct wire_item *item
     return e == ERR_OK && !is_jump(t, v.header.dot) ? vv_raise(t->known, t->known_arena, v.header.dot) : e;
 }
 
+/* Its origin stands still here; all others go on. */
+static bool left_out(const struct taking *t, const struct wire_item *item, struct taken *out)
+{
+    struct dot dot = { 0 };
+    if (commit_peek(item->commit, &dot) == ERR_OK && core_unread_is_full(t->core, dot.node)) {
+        out->full = dot.node;
+    }
+    return out->full != 0;
+}
+
 static enum err take_plain(const struct taking *t, const struct wire_item *item, struct taken *out)
 {
     arena_reset(t->work);
@@ -149,6 +159,9 @@ static enum err take_plain(const struct taking *t, const struct wire_item *item,
     }
     e = e == ERR_OK ? take_commit(t, item) : e;
     out->is_new = e == ERR_OK;
+    if (e == ERR_LIMIT && left_out(t, item, out)) {
+        return ERR_OK;
+    }
     if (e == ERR_CONFLICT || e == ERR_GAP) {
         arena_reset(t->work);
         e = fork_pass(t->core, t->work, t->now, item->commit, item->secrets, e);

@@ -23,6 +23,7 @@ struct taken {
     bool is_commit;
     bool is_new; /* this node did not have it */
     struct dot early; /* it came before its turn; node 0: it did not */
+    uint32_t full; /* left out: so much of this node's lies here unread (core_unread_is_full); 0: it was not */
 };
 
 /* One item: a commit, or a withheld mark if the giver may say so; a mark of somebody else is passed over, the commits
