@@ -4,6 +4,7 @@
  */
 #include "sync/leaving.h"
 
+#include "sync/core_internal.h"
 #include "sync/scope.h"
 
 static bool is_for_us(const struct core *c, const struct dossier *d)
@@ -117,6 +118,52 @@ enum err leaving_run(struct core *c, const struct member_node *holder, size_t *g
     if (e == ERR_OK && *gone == l.count && l.count < LEAVING_PER_STEP) {
         c->leaving = 0;
     }
+    arena_release(&work);
+    arena_release(&l.a);
+    return e;
+}
+
+/* Groups that wait as a whole for a dossier; entries of one dossier are together. */
+static enum err list_waiting(void *ctx, struct bytes key, struct bytes value)
+{
+    static const struct dossier_id whole_commits;
+    struct listing *l = ctx;
+    struct quarantine_place at;
+    enum err e = quarantine_key_take(key, &at);
+    if (e != ERR_OK || value.len == 0 || value.ptr[0] != ERR_GAP || at.part != QUARANTINE_WHOLE_GROUP ||
+        dossier_id_compare(at.dossier, whole_commits) == 0 ||
+        (l->count > 0 && dossier_id_compare(l->at[l->count - 1], at.dossier) == 0)) {
+        return e;
+    }
+    return list_id(l, at.dossier.b);
+}
+
+enum err leaving_purge(struct core *c, size_t *gone, bool *left)
+{
+    const struct member_node *self = members_node(c->members, c->self.number);
+    const struct bytes all = { 0 };
+    struct listing l = { .c = c, .max = LEAVING_PER_STEP };
+    struct arena work;
+    *gone = 0;
+    *left = false;
+    if (self == NULL || self->kind != NODE_LAPTOP || c->pending == 0) {
+        return ERR_OK;
+    }
+    arena_init(&l.a, c->mem, CORE_ARENA_BYTES);
+    arena_init(&work, c->mem, CORE_ARENA_BYTES);
+    enum err e = c->store->ops->scan(c->store, SPACE_QUARANTINE, all, all, false, list_waiting, &l);
+    *left = e == ERR_BUSY;
+    e = e == ERR_BUSY ? ERR_OK : e;
+    for (size_t i = 0; e == ERR_OK && i < l.count; i++) {
+        struct dossier d = { 0 };
+        arena_reset(&work);
+        e = c->store->ops->dossier_get(c->store, l.at[i], &work, &d);
+        if (e == ERR_NOT_FOUND) {
+            e = core_forget(c, &work, l.at[i]);
+            (*gone)++;
+        }
+    }
+    *left = *left && *gone > 0;
     arena_release(&work);
     arena_release(&l.a);
     return e;

@@ -24,6 +24,11 @@ enum { LEAVING_PER_STEP = 64 };
  */
 MUST_USE enum err leaving_run(struct core *c, const struct member_node *holder, size_t *gone, bool *left);
 
+/* On a laptop, when a station has sent it everything: parts in quarantine of customers that it does not hold, which
+ * another laptop gave it, or its own past. If such a customer comes to it all the same, everything of it comes. Up to
+ * LEAVING_PER_STEP customers; as leaving_run. */
+MUST_USE enum err leaving_purge(struct core *c, size_t *gone, bool *left);
+
 /* How many wait. */
 MUST_USE enum err leaving_count(struct core *c, uint64_t *out);
 

@@ -526,6 +526,7 @@ enum err repair_take(struct sync *s, struct session *ses, struct bytes body)
     switch ((enum repair_step)step) {
     case STEP_ASK:
         ses->repair.must_answer = true;
+        ses->repair.may_purge = true;
         return r.left == 0 && !begins(s, ses) ? ERR_OK : ERR_PROTOCOL;
     case STEP_TOTAL:
         return take_total(s, ses, &r);

@@ -38,6 +38,7 @@ struct repair {
     struct mem *mem;
     enum repair_phase phase;
     bool is_due; /* only at the node that begins */
+    bool may_purge; /* the other has sent all it has for us: leaving_purge */
     bool must_answer; /* the other waits for our TOTAL */
     unsigned tries;
     uint64_t next_ms;

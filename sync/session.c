@@ -600,6 +600,31 @@ static enum err resume_full(struct sync *s)
     return e;
 }
 
+/* A station has sent all it has for this laptop. */
+static enum err purge(struct sync *s)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < s->count; i++) {
+        struct session *ses = &s->sessions[i];
+        const struct member_node *peer = members_node(s->core->members, ses->node);
+        bool left = false;
+        size_t gone = 0;
+        bool is_kept_there = peer != NULL && (peer->kind == NODE_STATION || peer->kind == NODE_HUB);
+        if (ses->state != SESSION_LIVE || !ses->repair.may_purge || !is_kept_there || s->core->pending == 0) {
+            continue;
+        }
+        e = sync_begin(s);
+        if (e == ERR_OK) {
+            e = leaving_purge(s->core, &gone, &left);
+        }
+        ses->repair.may_purge = left;
+        if (e == ERR_OK && gone > 0) {
+            e = sync_act(s, &(struct sync_action){ .kind = SYNC_ACT_FORGOT });
+        }
+    }
+    return e;
+}
+
 static void group_start(struct sync *s)
 {
     s->action_count = 0;
@@ -623,6 +648,9 @@ static enum err group_end(struct sync *s, struct now now)
     }
     if (e == ERR_OK) {
         e = let_leave(s);
+    }
+    if (e == ERR_OK) {
+        e = purge(s);
     }
     if (e == ERR_OK) {
         e = resume_full(s);

@@ -53,10 +53,38 @@ static void test_nothing_left_to_send_is_not_enough(void **state)
     fleet_free(w.f);
 }
 
+/* A laptop that has let go of a customer, or never held it, is given a change of it by somebody who believes otherwise:
+ * sealed and without its secret, but it stays only until a station has sent what is for the laptop. */
+static void test_what_others_give_is_purged(void **state)
+{
+    (void)state;
+    struct world w = world_new(2);
+    uint32_t laptop = fleet_laptop(w.f, w.seller);
+    world_teach_all(&w);
+    struct record_id id = fleet_customer(w.f, 1, w.seller, "甲");
+    meet(&w, laptop, 1);
+    (void)fleet_assign(w.f, 1, w.seller, id, "u3", "2026-01-01T00:00:00Z");
+    meet(&w, laptop, 1);
+    assert_false(world_has(&w, laptop, id));
+    size_t log = fleet_space_count(w.f, laptop, SPACE_LOG);
+    assert_int_equal(fleet_set(w.f, 1, w.seller, ENTITY_CUSTOMER, id, "sex", "F"), ERR_OK);
+    world_carry(&w, 1, laptop, 1);
+    assert_int_equal(fleet_quarantined(w.f, laptop, ERR_OK), 1);
+    assert_int_equal(fleet_space_count(w.f, laptop, SPACE_LOG), log + 1);
+    meet(&w, laptop, 1);
+    assert_int_equal(fleet_quarantined(w.f, laptop, ERR_OK), 0);
+    assert_int_equal(fleet_space_count(w.f, laptop, SPACE_LOG), log);
+    (void)fleet_assign(w.f, 1, w.seller, id, "u2", "2026-02-01T00:00:00Z"); /* and when it comes, all of it comes */
+    meet(&w, laptop, 1);
+    assert_string_equal(fleet_get(w.f, laptop, ENTITY_CUSTOMER, id, "sex"), "F");
+    fleet_free(w.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_left_to_send_is_not_enough),
+        cmocka_unit_test(test_what_others_give_is_purged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
