@@ -163,14 +163,25 @@ bool inbox_has(const struct inbox *in, conn_id conn)
     return false;
 }
 
-/* The one in front has its turn soon: for that one alone nobody is woken. */
-static void push(struct inbox *in, size_t bytes)
+/* The other thread is woken only for what it can work on: most messages at a hub are acknowledgements. Locked. */
+static void wake(struct inbox *in)
 {
-    in->bytes += bytes;
+    for (uint64_t i = in->next; i < in->put; i++) {
+        if (slot_of(in, i)->has_ahead) {
+            check(pthread_cond_signal(&in->has_work) == 0);
+            return;
+        }
+    }
+}
+
+/* The one in front has its turn soon: for that one alone nobody is woken. */
+static void push(struct inbox *in, const struct slot *s)
+{
+    in->bytes += s->bytes;
     lock(in);
     in->put++;
-    if (in->put - in->taken > 1) {
-        check(pthread_cond_signal(&in->has_work) == 0);
+    if (in->put - in->taken > 1 && s->has_ahead) {
+        wake(in);
     }
     unlock(in);
 }
@@ -189,7 +200,8 @@ static struct slot *empty_slot(struct inbox *in, conn_id conn, size_t bytes)
 enum err inbox_put(struct inbox *in, struct sync *s, conn_id conn, struct bytes message)
 {
     struct slot *slot = empty_slot(in, conn, message.len);
-    slot->has_ahead = in->has_thread && sync_ahead(s, conn, message, &slot->ahead) == ERR_OK;
+    bool may_hold_commit = message.len > COMMIT_SIGNATURE_BYTES;
+    slot->has_ahead = in->has_thread && may_hold_commit && sync_ahead(s, conn, message, &slot->ahead) == ERR_OK;
     if (!slot->has_ahead) {
         slot->copy = malloc(message.len + 1);
         if (slot->copy == NULL) {
@@ -197,7 +209,7 @@ enum err inbox_put(struct inbox *in, struct sync *s, conn_id conn, struct bytes 
         }
         memcpy(slot->copy, message.ptr, message.len);
     }
-    push(in, message.len);
+    push(in, slot);
     return ERR_OK;
 }
 
@@ -205,7 +217,7 @@ void inbox_put_end(struct inbox *in, conn_id conn)
 {
     struct slot *s = empty_slot(in, conn, 0);
     s->is_end = true;
-    push(in, 0);
+    push(in, s);
 }
 
 struct inbox_item inbox_first(struct inbox *in)
@@ -218,9 +230,7 @@ struct inbox_item inbox_first(struct inbox *in)
         check(pthread_cond_wait(&in->has_worked, &in->mutex) == 0);
     }
     in->next = in->next > number ? in->next : number + 1;
-    if (in->next < in->put) {
-        check(pthread_cond_signal(&in->has_work) == 0);
-    }
+    wake(in);
     unlock(in);
     return (struct inbox_item){ .conn = s->conn,
         .is_end = s->is_end,
