@@ -585,6 +585,12 @@ static enum err do_verify(struct request *rq)
     if (e == ERR_OK) {
         e = app_verify(rq->app, request_flag(rq, "deep"), rebuilds ? &mended : NULL, &rq->why);
     }
+    if (e == ERR_OK && vault_take_mended(rq->app->vault)) {
+        e = why_set(&rq->why, ERR_DAMAGED,
+            "其余都完好；库头的两份副本之一曾损坏，或改口令时中断，打开时已修好。再运行一次 verify 确认；若再次出现，检查磁盘",
+            "all else is whole; one of the two header copies was damaged, or left by a change of passphrase that was broken "
+            "off, and opening mended it. Run verify again; if it comes back, check the disk");
+    }
     if (e == ERR_OK) {
         json_t *out = json_object();
         (void)json_object_set_new(out, "ok", json_true());

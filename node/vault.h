@@ -51,6 +51,10 @@ MUST_USE enum err vault_settle(sqlite3 *db);
  * in why. */
 MUST_USE enum err vault_verify(struct vault *v, struct why *why);
 
+/* Once after an open that found a copy of the header damaged, or left behind by a change of passphrase that was broken
+ * off, and wrote it anew. */
+bool vault_take_mended(struct vault *v);
+
 /* Checkpoints, truncates the WAL, closes, wipes keys, releases the lock. */
 void vault_close(struct vault *v);
 

@@ -46,14 +46,8 @@ const struct head *core_head(const struct core *c, uint32_t node, uint32_t epoch
 static enum err heads_insert(struct core *c, size_t at, const struct head *h)
 {
     struct heads *heads = &c->heads;
-    if (heads->count == heads->capacity) {
-        size_t capacity = heads->capacity == 0 ? 16 : heads->capacity * 2;
-        struct head *grown = mem_resize(c->mem, heads->at, heads->capacity * sizeof(*grown), capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        heads->at = grown;
-        heads->capacity = capacity;
+    if (!mem_room(c->mem, &heads->at, &heads->capacity, heads->count, sizeof(*heads->at))) {
+        return ERR_NOMEM;
     }
     memmove(heads->at + at + 1, heads->at + at, (heads->count - at) * sizeof(*heads->at));
     heads->at[at] = *h;

@@ -63,14 +63,8 @@ static enum err take_slot(struct core *c, uint32_t node, uint32_t epoch, struct 
     if (of_node >= FORKS_PER_NODE_MAX || forks->count >= FORKS_MAX) {
         return ERR_OK;
     }
-    if (forks->count == forks->capacity) {
-        size_t capacity = forks->capacity == 0 ? 4 : forks->capacity * 2;
-        struct fork *grown = mem_resize(c->mem, forks->at, forks->capacity * sizeof(*grown), capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        forks->at = grown;
-        forks->capacity = capacity;
+    if (!mem_room(c->mem, &forks->at, &forks->capacity, forks->count, sizeof(*forks->at))) {
+        return ERR_NOMEM;
     }
     forks->at[forks->count] = (struct fork){ .node = node, .epoch = epoch };
     *out = &forks->at[forks->count++];

@@ -162,14 +162,8 @@ static size_t lower(const struct marks *m, const struct marks_key *key)
 
 static enum err entries_insert(struct marks *m, size_t at, const struct marks_key *key)
 {
-    if (m->count == m->capacity) {
-        size_t capacity = m->capacity == 0 ? 64 : m->capacity * 2;
-        struct marks_entry *grown = mem_resize(m->mem, m->at, m->capacity * sizeof(*grown), capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        m->at = grown;
-        m->capacity = capacity;
+    if (!mem_room(m->mem, &m->at, &m->capacity, m->count, sizeof(*m->at))) {
+        return ERR_NOMEM;
     }
     memmove(m->at + at + 1, m->at + at, (m->count - at) * sizeof(*m->at));
     m->at[at] = (struct marks_entry){ .key = *key };

@@ -98,14 +98,8 @@ static enum err add_unread(struct core *c, uint32_t node, uint64_t bytes)
             return ERR_OK;
         }
     }
-    if (u->count == u->capacity) {
-        size_t capacity = u->capacity == 0 ? 8 : u->capacity * 2;
-        struct unread *grown = mem_resize(c->mem, u->at, u->capacity * sizeof(*grown), capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        u->at = grown;
-        u->capacity = capacity;
+    if (!mem_room(c->mem, &u->at, &u->capacity, u->count, sizeof(*u->at))) {
+        return ERR_NOMEM;
     }
     u->at[u->count++] = (struct unread){ .node = node, .bytes = bytes };
     return ERR_OK;

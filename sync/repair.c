@@ -199,15 +199,8 @@ static enum err note_difference(void *ctx, enum reconcile_kind kind, struct doss
     if (r->found_count == REPAIR_DIFFERENCES_MAX) {
         return ERR_OK;
     }
-    if (r->found_count == r->found_capacity) {
-        size_t capacity = r->found_capacity == 0 ? 64 : r->found_capacity * 2;
-        struct difference *grown =
-            mem_resize(r->mem, r->found, r->found_capacity * sizeof(*grown), capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        r->found = grown;
-        r->found_capacity = capacity;
+    if (!mem_room(r->mem, &r->found, &r->found_capacity, r->found_count, sizeof(*r->found))) {
+        return ERR_NOMEM;
     }
     r->found[r->found_count++] = (struct difference){ .kind = kind, .id = id };
     return ERR_OK;
@@ -424,15 +417,8 @@ static enum err queue_dot(void *ctx, struct dot dot)
     if (vv_covers(&w->seen, dot) || is_held(w, dot) || r->dot_count == REPAIR_DOTS_MAX) {
         return ERR_OK;
     }
-    if (r->dot_count == r->dot_capacity) {
-        size_t capacity = r->dot_capacity == 0 ? 64 : r->dot_capacity * 2;
-        struct dot *grown =
-            mem_resize(w->s->core->mem, r->dots, r->dot_capacity * sizeof(*grown), capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        r->dots = grown;
-        r->dot_capacity = capacity;
+    if (!mem_room(w->s->core->mem, &r->dots, &r->dot_capacity, r->dot_count, sizeof(*r->dots))) {
+        return ERR_NOMEM;
     }
     r->dots[r->dot_count++] = dot;
     return ERR_OK;

@@ -66,15 +66,8 @@ void sync_free(struct sync *s)
 
 enum err sync_act(struct sync *s, const struct sync_action *action)
 {
-    if (s->action_count == s->action_capacity) {
-        size_t capacity = s->action_capacity == 0 ? 32 : s->action_capacity * 2;
-        struct sync_action *grown =
-            mem_resize(s->core->mem, s->actions, s->action_capacity * sizeof(*grown), capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        s->actions = grown;
-        s->action_capacity = capacity;
+    if (!mem_room(s->core->mem, &s->actions, &s->action_capacity, s->action_count, sizeof(*s->actions))) {
+        return ERR_NOMEM;
     }
     s->actions[s->action_count++] = *action;
     return ERR_OK;
@@ -119,15 +112,8 @@ static enum err session_slot(struct sync *s, struct session **out)
     if (s->count == SESSIONS_MAX) {
         return ERR_LIMIT;
     }
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity == 0 ? 8 : s->capacity * 2;
-        struct session *grown =
-            mem_resize(s->core->mem, s->sessions, s->capacity * sizeof(*grown), capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return ERR_NOMEM;
-        }
-        s->sessions = grown;
-        s->capacity = capacity;
+    if (!mem_room(s->core->mem, &s->sessions, &s->capacity, s->count, sizeof(*s->sessions))) {
+        return ERR_NOMEM;
     }
     *out = &s->sessions[s->count++];
     return ERR_OK;

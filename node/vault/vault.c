@@ -124,6 +124,7 @@ static enum err vault_mend_header(struct vault *v, struct why *why)
 {
     if (v->is_half_replaced && header_file_mend(v->files, &v->header, &v->header_copy) == ERR_OK) {
         v->is_half_replaced = false;
+        v->was_mended = true;
     }
     return vault_files_poisoned(v->files) ? why_from_vault(why, ERR_IO, v->files) : ERR_OK;
 }
@@ -404,6 +405,13 @@ void vault_subkey(struct vault *v, const char *label, uint64_t number, uint8_t o
 enum err vault_checkpoint(struct vault *v)
 {
     return err_from_sqlite(sqlite3_wal_checkpoint_v2(v->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL));
+}
+
+bool vault_take_mended(struct vault *v)
+{
+    bool was_mended = v->was_mended;
+    v->was_mended = false;
+    return was_mended;
 }
 
 void vault_set_lazy(sqlite3 *db, bool is_lazy)

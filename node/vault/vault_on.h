@@ -14,6 +14,7 @@ struct vault {
     struct vault_header header;
     unsigned header_copy; /* which copy on disk counts */
     bool is_half_replaced; /* the other copy is not the same: vault_open_on mends it */
+    bool was_mended; /* and has done so, which nobody was told yet */
 };
 
 MUST_USE enum err vault_create_on(struct disk disk, const char *dir, struct bytes passphrase,

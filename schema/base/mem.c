@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Blocks double: a large request takes few of them, a small one stays small. */
-enum { ARENA_BLOCK_BYTES = 16384, ARENA_BLOCK_MAX_BYTES = 1 << 20, ARENA_ALIGN = 16 };
+enum { ARENA_BLOCK_BYTES = 16384, ARENA_BLOCK_MAX_BYTES = 1 << 20, ARENA_ALIGN = 16, LIST_FIRST = 16 };
 
 struct arena_block {
     struct arena_block *next;
@@ -57,6 +57,24 @@ void mem_free(struct mem *mem, void *ptr, size_t bytes)
     check(mem->used_bytes >= bytes);
     mem->used_bytes -= bytes;
     (void)mem->resize(mem->ctx, ptr, bytes, 0);
+}
+
+bool mem_room(struct mem *mem, void *list_at, size_t *capacity, size_t count, size_t each)
+{
+    void *at = NULL;
+    check(count <= *capacity);
+    if (count < *capacity) {
+        return true;
+    }
+    size_t more = *capacity == 0 ? LIST_FIRST : *capacity * 2;
+    memcpy(&at, list_at, sizeof(at)); /* whatever it points to */
+    at = mem_resize(mem, at, *capacity * each, more * each);
+    if (at == NULL) {
+        return false;
+    }
+    memcpy(list_at, &at, sizeof(at));
+    *capacity = more;
+    return true;
 }
 
 void arena_init(struct arena *a, struct mem *mem, size_t max_bytes)

@@ -22,6 +22,10 @@ MUST_USE void *mem_alloc(struct mem *mem, size_t bytes);
 MUST_USE void *mem_resize(struct mem *mem, void *ptr, size_t old_bytes, size_t new_bytes);
 void mem_free(struct mem *mem, void *ptr, size_t bytes); /* ptr may be NULL */
 
+/* Room for one more element behind `count` in a list whose pointer stands at list_at (a struct x **): a full one
+ * doubles. False: no memory, and nothing has changed. Free list and capacity with mem_free. */
+MUST_USE bool mem_room(struct mem *mem, void *list_at, size_t *capacity, size_t count, size_t each);
+
 /**
  * struct arena: bump allocation for one message or one request; everything goes at once. Allocations are zeroed and
  * 16-byte aligned. max_bytes bounds what a hostile message can cost.

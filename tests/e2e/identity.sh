@@ -137,11 +137,13 @@ for i in $(seq 12); do
     if [ -e "$D/k/jipan.db" ]; then
         whole=$((whole + 1))
         rc 0 at k boss verify --deep
+        # A kill right behind the last move leaves the emptied directory, which the next restore takes away.
+        is 'nothing is left to move' "$(ls "$D/k/restore.part" 2> /dev/null)" ''
     else
         into k b3 > "$D/out" 2> "$D/err"; is "restore after a kill ($i)" $? 0
         rc 0 at k boss status
+        hasnt 'no leftovers' "$(ls "$D/k")" restore.part
     fi
-    hasnt 'no leftovers' "$(ls "$D/k")" restore.part
 done
 echo "killed restores: $whole of 12 were complete"
 began=$(date +%s%N)

@@ -167,6 +167,8 @@ static void every_flipped_byte_of_the_header_is_mended_by_the_open(void **state)
                 vault_close(v);
             }
             assert_int_equal(sim_open(copy, &v), ERR_OK);
+            assert_true(vault_take_mended(v));
+            assert_false(vault_take_mended(v));
             assert_int_equal(vault_verify(v, NULL), ERR_OK);
         }
         assert_int_equal(whole_batches(vault_db(v)), BATCHES);
