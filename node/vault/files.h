@@ -98,6 +98,8 @@ struct vault_file {
     int lock_level;
     uint64_t pages; /* writer's main file: whole pages on disk, valid when has_pages */
     bool has_pages;
+    bool gathers; /* a checkpoint is under way, and nobody reads beside it */
+    int owed; /* SQLite's code of a write that failed and was not told yet */
     unsigned index_shared; /* bit per wal-index slot */
     unsigned index_exclusive;
     bool uses_index;
@@ -158,6 +160,7 @@ int wal_index_map(sqlite3_file *base, int region, int bytes, int extend, void vo
 int wal_index_lock(sqlite3_file *base, int offset, int n, int flags);
 void wal_index_barrier(sqlite3_file *base);
 int wal_index_unmap(sqlite3_file *base, int remove);
+bool wal_index_has_others(struct vault_files *files); /* connections besides the one that asks */
 
 /* Physical piece of the WAL: opened in place in buf (WAL_DISK_FRAME_BYTES). Result points at mark, header and page. */
 MUST_USE enum err wal_frame_open(struct page_cipher *c, const struct vault_files *files, uint32_t index, uint8_t *buf);

@@ -7,10 +7,11 @@
  * of zeros on disk is always damage; a read behind the end of a file that has pages is damage too. Only whole aligned
  * pages are written, and page 1 only if it reserves the 40 bytes.
  *
- * Pages that follow each other, as a checkpoint writes them, are gathered and written by one call: when the room is
- * full, when another page comes than the next, before anything else is done with the file, and when a checkpoint says
- * that it has no more: readers look for its pages here from then on, synced or not. What is gathered is sealed already.
- * The disk is asked to begin with what was written, so that the sync at the end waits for little.
+ * Pages that follow each other in a checkpoint are gathered and written by one call: when the room is full, when
+ * another page comes than the next, before anything else is done with the file, and when the checkpoint says that it
+ * has no more. What is gathered is sealed already. The disk is asked to begin with what was written, so that the sync
+ * at the end waits for little. Not while there are readers: one of them can make a checkpoint stop short of the log's
+ * end, and then SQLite lets them look here without a sync, and without hearing of a write that failed.
  *
  * One answer is lenient: SQLite reads the first 100 bytes before it looks for a hot journal, so a torn page 1 must not
  * fail that read. It gets zeros and a short read; the next read of page 1 is strict.
@@ -136,7 +137,7 @@ static int page_write(struct vault_file *f, uint64_t page, const uint8_t *payloa
     }
     stretch_add(&f->stretch, page_offset(page), VAULT_PAGE_BYTES);
     f->pages = f->pages < page ? page : f->pages;
-    return stretch_is_full(&f->stretch, VAULT_PAGE_BYTES) ? gathered_write(f) : SQLITE_OK;
+    return !f->gathers || stretch_is_full(&f->stretch, VAULT_PAGE_BYTES) ? gathered_write(f) : SQLITE_OK;
 }
 
 /* Seals zero pages until the file has `count` pages. */
@@ -171,6 +172,14 @@ static int main_file_write(sqlite3_file *base, const void *data, int amount, sql
     return rc == SQLITE_OK ? page_write(f, page, data) : rc;
 }
 
+/* What the last write of a checkpoint came to, told to the call that follows it. */
+static int take_owed(struct vault_file *f)
+{
+    int rc = f->owed;
+    f->owed = SQLITE_OK;
+    return rc;
+}
+
 static int main_file_truncate(sqlite3_file *base, sqlite3_int64 size)
 {
     struct vault_file *f = vault_file_of(base);
@@ -178,7 +187,8 @@ static int main_file_truncate(sqlite3_file *base, sqlite3_int64 size)
         return SQLITE_IOERR_TRUNCATE;
     }
     uint64_t count = (uint64_t)size / VAULT_PAGE_BYTES;
-    int rc = vault_files_settle(f->files);
+    int rc = take_owed(f);
+    rc = rc == SQLITE_OK ? vault_files_settle(f->files) : rc;
     rc = rc == SQLITE_OK ? pages_fill(f, count) : rc;
     rc = rc == SQLITE_OK ? gathered_write(f) : rc;
     if (rc != SQLITE_OK) {
@@ -192,7 +202,8 @@ static int main_file_truncate(sqlite3_file *base, sqlite3_int64 size)
 
 static int main_file_sync(sqlite3_file *base, int flags)
 {
-    int rc = gathered_write(vault_file_of(base));
+    int rc = take_owed(vault_file_of(base));
+    rc = rc == SQLITE_OK ? gathered_write(vault_file_of(base)) : rc;
     return rc == SQLITE_OK ? vault_file_sync(base, flags) : rc;
 }
 
@@ -234,10 +245,13 @@ static int main_file_control(sqlite3_file *base, int op, void *arg)
     case SQLITE_FCNTL_MMAP_SIZE:
         *(sqlite3_int64 *)arg = 0;
         return SQLITE_OK;
+    case SQLITE_FCNTL_CKPT_START:
+        f->gathers = !wal_index_has_others(f->files);
+        f->owed = SQLITE_OK;
+        return SQLITE_OK;
     case SQLITE_FCNTL_CKPT_DONE:
-        if (gathered_write(f) != SQLITE_OK) {
-            atomic_store(&f->files->is_poisoned, true); /* SQLite does not look at our answer */
-        }
+        f->owed = gathered_write(f); /* SQLite does not look at our answer */
+        f->gathers = false;
         return SQLITE_OK;
     case VAULT_FCNTL_LAZY:
         f->files->is_lazy = *(const bool *)arg;

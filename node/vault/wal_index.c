@@ -114,6 +114,10 @@ int wal_index_lock(sqlite3_file *base, int offset, int n, int flags)
     int rc = SQLITE_OK;
     check(pthread_mutex_lock(&f->files->mutex) == 0);
     if ((flags & SQLITE_SHM_UNLOCK) != 0) {
+        if (f->owed !=
+            SQLITE_OK) { /* a checkpoint ended without asking for it: readers may look for what is not there */
+            atomic_store(&f->files->is_poisoned, true);
+        }
         index_unlock(index, f, mask);
     } else if (vault_files_poisoned(f->files)) {
         rc = SQLITE_IOERR_SHMLOCK;
@@ -126,6 +130,14 @@ int wal_index_lock(sqlite3_file *base, int offset, int n, int flags)
     }
     check(pthread_mutex_unlock(&f->files->mutex) == 0);
     return rc;
+}
+
+bool wal_index_has_others(struct vault_files *files)
+{
+    check(pthread_mutex_lock(&files->mutex) == 0);
+    bool has_others = files->index.users > 1;
+    check(pthread_mutex_unlock(&files->mutex) == 0);
+    return has_others;
 }
 
 void wal_index_barrier(sqlite3_file *base)
