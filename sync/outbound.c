@@ -208,6 +208,9 @@ enum err outbound_pump(struct sync *s, struct session *ses, struct now now)
     if (e == ERR_OK && !sent) {
         e = repair_send(s, ses, now);
     }
+    if (e == ERR_OK && !sent && !repair_has_queue(ses) && ses->window.count == 0) {
+        e = own_past_tell(s, ses, now);
+    }
     ses->has_sent_all = !sent && !repair_has_queue(ses) && ses->window.count == 0;
     if (e == ERR_OK && ses->has_sent_all) {
         e = repair_ask(s, ses, now);

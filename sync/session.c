@@ -143,6 +143,9 @@ static enum err send_hello(struct sync *s, struct session *ses)
 {
     struct wire_message m;
     enum err e = greeting_make(s->core, &s->step, &m);
+    if (e == ERR_OK) {
+        e = own_past_said(s, ses);
+    }
     return e == ERR_OK ? sync_send(s, ses, &m) : e;
 }
 
@@ -205,6 +208,9 @@ static enum err on_hello(struct sync *s, struct session *ses, const struct wire_
         e = greeting_take(s->core, &s->step, ses->node, h, &ses->arena, &ses->known);
     }
     if (e == ERR_OK) {
+        e = own_past_heard(s, ses);
+    }
+    if (e == ERR_OK) {
         ses->members_known = h->member_number;
         e = drop_twin(s, ses, &dropped_self);
     }
@@ -264,6 +270,9 @@ static enum err on_commits(
         ses->full = e == ERR_OK && taken.full != 0 ? taken.full : ses->full;
         if (e == ERR_OK && taken.early.node != 0) {
             outbound_note_early(ses, taken.early);
+        }
+        if (e == ERR_OK && taken.turn.node != 0) {
+            e = own_past_came(ses, taken.turn);
         }
     }
     s->core->ahead = NULL;

@@ -7,7 +7,7 @@
 #include "sync/session.h"
 #include "sync/window.h"
 
-/* Shared by session.c, outbound.c and repair.c only. */
+/* Shared by the files of a session only: session.c, outbound.c, own_past.c, receipt_session.c, repair.c. */
 enum { SYNC_STEP_BYTES = 64 << 20, SESSION_EARLY_MAX = 64 };
 
 struct session {
@@ -15,8 +15,10 @@ struct session {
     conn_id conn;
     bool is_outbound;
     uint32_t node;
-    struct arena arena; /* memory of `known` */
+    struct arena arena; /* memory of the vectors and receipts here */
     struct vv known; /* what the peer has settled, as far as we know: its hello, what it sent, what we sent */
+    struct vv ahead; /* commits of ours that the peer's hello knew and ours did not */
+    struct vv told; /* of ours: what the peer knows us to have */
     struct fork_talk forks;
     uint64_t members_known; /* membership head the peer has */
     uint64_t opened_ms;
@@ -78,6 +80,13 @@ void outbound_note_early(struct session *ses, struct dot dot);
 
 /* Sends what the session may be sent now: acks, membership entries, commits within the window, probe replies. */
 MUST_USE enum err outbound_pump(struct sync *s, struct session *ses, struct now now);
+
+/* Of our own commits that the peer knows and we had lost (sync/own_past.c): to be called with our hello, with the
+ * peer's, with each that it gives us in its turn; and what to tell it, when nothing is under way. */
+MUST_USE enum err own_past_said(struct sync *s, struct session *ses);
+MUST_USE enum err own_past_heard(struct sync *s, struct session *ses);
+MUST_USE enum err own_past_came(struct session *ses, struct dot dot);
+MUST_USE enum err own_past_tell(struct sync *s, struct session *ses, struct now now);
 
 /* Receipts on lines with a relay (sync/receipt_session.c): our own made anew if due, once a step; what the line lacks
  * sent; what came in kept. */

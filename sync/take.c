@@ -39,6 +39,11 @@ static enum err take_withheld(const struct taking *t, const struct wire_item *it
     if (upto.seq == 0 || members_node(t->core->members, upto.node) == NULL) {
         return ERR_PROTOCOL;
     }
+    /* It settles nothing, it only says what the giver has; about our own past nobody may say anything. */
+    const struct head *head = core_head(t->core, upto.node, upto.epoch);
+    if (upto.node != t->core->self.number && head != NULL && head->upto >= upto.seq) {
+        return vv_raise(t->known, t->known_arena, upto);
+    }
     if (!may_withhold(t, upto)) {
         return ERR_OK; /* the commits may still come, from somebody else */
     }
@@ -129,11 +134,15 @@ static enum err take_jump(const struct taking *t, const struct wire_item *item, 
 }
 
 /* What has come tells what the giver has settled, but for what came before its turn. */
-static enum err raise_known(const struct taking *t, const struct wire_item *item)
+static enum err raise_known(const struct taking *t, const struct wire_item *item, struct taken *out)
 {
     struct commit_view v;
     enum err e = commit_parse(item->commit, &v);
-    return e == ERR_OK && !is_jump(t, v.header.dot) ? vv_raise(t->known, t->known_arena, v.header.dot) : e;
+    if (e != ERR_OK || is_jump(t, v.header.dot)) {
+        return e;
+    }
+    out->turn = v.header.dot;
+    return vv_raise(t->known, t->known_arena, v.header.dot);
 }
 
 /* Its origin stands still here; all others go on. */
@@ -170,7 +179,7 @@ static enum err take_plain(const struct taking *t, const struct wire_item *item,
         e = newer_pass(t->core, t->work, item->commit, e);
         return e == ERR_GAP ? take_jump(t, item, e, out) : e;
     }
-    return e == ERR_OK || e == ERR_EXISTS ? raise_known(t, item) : e;
+    return e == ERR_OK || e == ERR_EXISTS ? raise_known(t, item, out) : e;
 }
 
 /* What the giver has forgotten itself: opened, it is a commit like any other. */

@@ -493,6 +493,29 @@ static void test_beyond_the_cut_is_not_spread(void **state)
 
 /* --- identity --- */
 
+/* Marks about one node's own commits that it says. */
+struct marking {
+    uint32_t from;
+    size_t marks;
+    size_t messages;
+};
+
+static void count_marks(void *ctx, uint32_t from, uint32_t to, struct bytes message)
+{
+    struct marking *k = ctx;
+    struct wire_message m;
+    struct arena a;
+    size_t before = k->marks;
+    (void)to;
+    arena_init(&a, test_mem(), WIRE_ARENA_BYTES);
+    assert_int_equal(wire_take(message, &a, &m), ERR_OK);
+    for (size_t i = 0; from == k->from && m.kind == WIRE_COMMITS && i < m.count; i++) {
+        k->marks += m.items[i].upto != 0 && m.items[i].node == from ? 1 : 0;
+    }
+    k->messages += k->marks > before ? 1 : 0;
+    arena_release(&a);
+}
+
 static void test_lost_past_comes_back(void **state)
 {
     (void)state;
@@ -502,6 +525,8 @@ static void test_lost_past_comes_back(void **state)
     fleet_connect(w.f, 1, 2);
     fleet_run(w.f);
     uint32_t epoch = 1;
+    struct marking k = { .from = 2 };
+    fleet_watch(w.f, count_marks, &k);
     for (unsigned i = 0; i < 3; i++) {
         fleet_restore_empty(w.f, 2);
         assert_false(world_has(&w, 2, id));
@@ -518,6 +543,105 @@ static void test_lost_past_comes_back(void **state)
         fleet_run(w.f);
         assert_true(fleet_same_hash(w.f, 1, 2));
     }
+    assert_int_equal(k.marks, 0); /* who gave all of it back knows that */
+    fleet_free(w.f);
+}
+
+enum { PIECES = 6 };
+
+/* Node 2 holds the group and has written for both stations in turn, which nodes 3 and 4 hold a part of each; then it
+ * loses everything. */
+static struct world world_in_pieces(void)
+{
+    struct world w = world_new(2);
+    (void)fleet_station_node(w.f, 1, false);
+    (void)fleet_station_node(w.f, 2, false);
+    world_teach_all(&w);
+    for (size_t i = 0; i < PIECES; i++) {
+        (void)fleet_customer(w.f, 2, i % 2 == 0 ? w.seller : w.other, "陈大文");
+    }
+    fleet_connect(w.f, 2, 3);
+    fleet_connect(w.f, 2, 4);
+    fleet_run(w.f);
+    assert_int_equal(world_upto(&w, 3, 2, 1), PIECES);
+    assert_int_equal(world_upto(&w, 4, 2, 1), PIECES);
+    fleet_cut_all(w.f);
+    return w;
+}
+
+/* Whoever holds pieces stands at what it lacks, until it hears that it came from somebody else. */
+static void regain(const struct world *w, uint32_t liar, struct marking *k)
+{
+    *k = (struct marking){ .from = 2 };
+    fleet_restore_empty(w->f, 2);
+    fleet_watch(w->f, count_marks, k);
+    if (liar != 0) {
+        fleet_connect(w->f, liar, 2);
+        fleet_run(w->f);
+    }
+    fleet_connect(w->f, 2, 3);
+    fleet_connect(w->f, 2, 4);
+    fleet_run(w->f);
+    assert_int_equal(world_upto(w, 2, 2, 1), PIECES);
+    assert_true(k->marks > 0);
+    assert_int_equal(fleet_failure(w->f, 2), ERR_OK);
+    fleet_watch(w->f, NULL, NULL);
+}
+
+static void assert_all_is_back(const struct world *w)
+{
+    (void)fleet_customer(w->f, 2, w->seller, "李四");
+    fleet_connect(w->f, 1, 2);
+    fleet_run(w->f);
+    assert_int_equal(world_upto(w, 1, 2, 1), PIECES);
+    assert_true(fleet_same_hash(w->f, 1, 2));
+    assert_int_equal(fleet_space_count(w->f, 1, SPACE_LOG), PIECES + 1);
+}
+
+static void test_lost_past_in_pieces(void **state)
+{
+    (void)state;
+    for (unsigned promoted = 0; promoted < 2; promoted++) {
+        struct world w = world_in_pieces();
+        struct marking k;
+        if (promoted == 1) {
+            fleet_scope(w.f, 3, true, 0, 0); /* nothing is withheld from it any more, but holes it has */
+            world_teach_all(&w);
+        }
+        regain(&w, 0, &k);
+        assert_true(k.messages <= PIECES);
+        assert_all_is_back(&w);
+        /* Nothing of it is said again, neither on these lines nor on new ones. */
+        k = (struct marking){ .from = 2 };
+        fleet_watch(w.f, count_marks, &k);
+        (void)fleet_customer(w.f, 2, w.seller, "王五");
+        fleet_run(w.f);
+        fleet_cut_all(w.f);
+        fleet_connect(w.f, 2, 3);
+        fleet_connect(w.f, 2, 4);
+        fleet_run(w.f);
+        assert_int_equal(k.messages, 1); /* what was written since is for node 3 only, and node 4 is told so */
+        fleet_watch(w.f, NULL, NULL);
+        fleet_free(w.f);
+    }
+}
+
+/* Somebody claims to know more of it than there ever was: that costs nobody anything. */
+static void test_lost_past_and_a_liar(void **state)
+{
+    (void)state;
+    struct world w = world_in_pieces();
+    struct marking k;
+    uint32_t liar = fleet_laptop(w.f, w.seller);
+    struct store *store = fleet_store(w.f, liar);
+    world_teach_all(&w);
+    assert_int_equal(store->ops->begin(store), ERR_OK);
+    assert_int_equal(core_settle_withheld(fleet_core(w.f, liar), 2, 1, 1000), ERR_OK);
+    assert_int_equal(store->ops->commit(store, true), ERR_OK);
+    regain(&w, liar, &k);
+    assert_true(k.messages <= 2 * PIECES);
+    assert_int_equal(world_upto(&w, 1, 2, 1), 0);
+    assert_all_is_back(&w);
     fleet_free(w.f);
 }
 
@@ -601,6 +725,8 @@ int main(void)
         cmocka_unit_test(test_revoked_is_dropped),
         cmocka_unit_test(test_beyond_the_cut_is_not_spread),
         cmocka_unit_test(test_lost_past_comes_back),
+        cmocka_unit_test(test_lost_past_in_pieces),
+        cmocka_unit_test(test_lost_past_and_a_liar),
         cmocka_unit_test(test_witness_is_kept),
         cmocka_unit_test(test_a_revoked_write_in_a_contested_field),
     };
