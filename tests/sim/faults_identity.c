@@ -157,7 +157,7 @@ static void clone(struct sim *s, struct sim_node *n, const struct plan_action *a
 static void lost_node(struct sim *s, struct sim_node *n, const struct plan_action *a)
 {
     struct sim_node *first = &s->nodes[0];
-    if (n->slot == 0 || n->is_clone || !node_is_up(first) || first->must_meet || first->paused_until > s->now_ms) {
+    if (n->slot == 0 || n->is_clone || !member_may_change(s)) {
         return;
     }
     node_close(n);

@@ -145,10 +145,17 @@ static enum err do_it(struct sim *s, const struct plan_action *a)
     }
 }
 
+bool member_may_change(const struct sim *s)
+{
+    const struct sim_node *first = &s->nodes[0];
+    return node_is_up(first) && first->paused_until <= s->now_ms && !first->must_meet &&
+           !first->app->core.members_in_doubt;
+}
+
 void member_do(struct sim *s, const struct plan_action *a)
 {
     struct sim_node *first = &s->nodes[0];
-    if (!node_is_up(first) || first->paused_until > s->now_ms || first->must_meet) {
+    if (!member_may_change(s)) {
         return;
     }
     node_enter(first);

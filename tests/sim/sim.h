@@ -327,6 +327,8 @@ void member_do(struct sim *s, const struct plan_action *a);
 void member_learn_scope(struct sim *s, struct sim_node *n); /* from the log of the first node */
 enum err scope_do(struct sim *s, const struct plan_action *a);
 void member_users(struct sim *s);
+/* The first node is at work and, after a backup was restored, has heard what the members are. */
+bool member_may_change(const struct sim *s);
 enum err member_strike_off(struct sim *s, struct sim_node *n, const char *reason);
 void member_learn(struct sim *s); /* whom the first node has revoked, also where a crash kept the answer back */
 void fault_do(struct sim *s, const struct plan_action *a);
