@@ -342,6 +342,32 @@ static void readers_in_other_threads_see_whole_transactions(void **state)
     dir_remove(dir);
 }
 
+/* The log's sync that fails is the one under way while the checkpoint comes to its first page. */
+static void no_page_is_written_before_its_log_is_durable(void **state)
+{
+    (void)state;
+    struct disk_sim *sim = disk_sim_new();
+    struct vault *v = sim_create(sim);
+    size_t len = 0;
+    run(vault_db(v), "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(x)");
+    vault_set_lazy(vault_db(v), true);
+    run(vault_db(v), "INSERT INTO t VALUES(zeroblob(20000))"); /* a new log: synced at once */
+    run(vault_db(v), "INSERT INTO t VALUES(zeroblob(20000))");
+    const uint8_t *file = disk_sim_content(sim, "/store/jipan.db", &len);
+    uint8_t before[4 * VAULT_PAGE_BYTES];
+    assert_non_null(file);
+    assert_in_range(len, 1, sizeof(before));
+    memcpy(before, file, len);
+    disk_sim_fail_fsync_after(sim, 1); /* the first is that of the last commit */
+    assert_int_not_equal(vault_checkpoint(v), ERR_OK);
+    size_t now = 0;
+    file = disk_sim_content(sim, "/store/jipan.db", &now);
+    assert_int_equal(now, len);
+    assert_memory_equal(file, before, len);
+    vault_close(v);
+    disk_sim_free(sim);
+}
+
 static void second_writer_is_refused(void **state)
 {
     (void)state;
@@ -643,6 +669,7 @@ int main(void)
         cmocka_unit_test(subkeys_differ_by_label_and_number_and_survive_reopening),
         cmocka_unit_test(readers_see_commits_and_cannot_write_or_checkpoint),
         cmocka_unit_test(readers_in_other_threads_see_whole_transactions),
+        cmocka_unit_test(no_page_is_written_before_its_log_is_durable),
         cmocka_unit_test(second_writer_is_refused),
         cmocka_unit_test(other_files_cannot_be_opened_through_the_vault),
         cmocka_unit_test(page_size_is_fixed),
