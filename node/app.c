@@ -19,6 +19,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static void *heap_resize(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes)
 {

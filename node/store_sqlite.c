@@ -12,8 +12,6 @@
 #include "node/store_sql.h"
 #include "node/vault.h"
 
-#include "node/vault.h"
-
 #include "schema/base/check.h"
 
 #include <stdlib.h>
